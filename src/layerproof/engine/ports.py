@@ -1,0 +1,189 @@
+"""What the engine needs from the world, as protocols. Adapters implement them; fakes too.
+
+One behavioural suite per port (tests/contract) is run against every implementation.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from layerproof.model.contents import BlobRecord, ChainRecord, Contents
+from layerproof.model.digest import ChainId, DiffId, Digest
+from layerproof.model.image import Image, Layer, Platform
+from layerproof.model.package import Package
+from layerproof.model.trust import TrustRecord
+
+
+class ImageSource(Protocol):
+    """One image at one place. Opened by `wiring`; used by one process at a time.
+
+    A new source writes these methods and inherits nothing.
+    """
+
+    @property
+    def random_access(self) -> bool:
+        """Whether `layers` may be called several times, also from forked processes, each call for
+        some of the layers. False: one call, one pass (an archive that must be streamed)."""
+
+    def resolve(self, platform: Platform | None) -> Image:
+        """Fetch and verify index, manifest and config; choose the platform (default: the host's).
+
+        The same bytes are used for all that follows: a tag is resolved once.
+        Raises SourceError, ManifestError, DigestMismatchError.
+        """
+
+    def layers(self, wanted: Collection[int]) -> Iterator[tuple[Layer | None, Iterator[bytes]]]:
+        """Stream the wanted layers (positions), in whatever order the source holds them.
+
+        Yields the layer and its blob's bytes as stored (maybe compressed) in bounded chunks; each
+        inner iterator must be exhausted or closed before the next is asked for. The layer is None
+        where the source cannot know before the bytes were read (old docker-archive streams): the
+        reader then finds the position by the DiffID. Neither digest nor DiffID is checked here:
+        the reader does that. Unwanted layers may be yielded by such streams and are then skipped.
+        """
+
+    def close(self) -> None:
+        """Free handles and connections. The source can be used again afterwards."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRecord:
+    """An image as the index knows it; `image.layers` carry blob descriptors where known."""
+
+    image: Image
+    names: tuple[str, ...]  # every reference under which it was seen, newest first
+    indexed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One search result: a layer's contents, and where they are used."""
+
+    diff_id: DiffId
+    chain_ids: tuple[ChainId, ...]
+    images: tuple[str, ...]  # newest name of every image that holds one of the chains
+
+
+class Index(Protocol):
+    """The layer index. Every `put_*` is one transaction: wholly there or not at all. Safe for
+    several processes on one index. Raises IndexUnavailableError."""
+
+    # --- contents, by DiffID ---
+    def known_contents(self, diff_ids: Collection[DiffId], analysers: str) -> set[DiffId]:
+        """Those of `diff_ids` that were read with exactly these analyser versions."""
+
+    def contents(self, diff_id: DiffId) -> Contents | None:
+        """The row, whichever analysers made it."""
+
+    def put_contents(self, contents: Contents, blob: BlobRecord | None) -> None:
+        """Insert, or replace a row made with other analysers. Same row again: no change."""
+
+    def put_blob(self, blob: BlobRecord) -> None:
+        """Remember that a verified blob holds this DiffID. Idempotent."""
+
+    def blobs(self, digests: Collection[Digest]) -> Mapping[Digest, DiffId]:
+        """The verified DiffIDs of those blobs that are known."""
+
+    # --- chains and images ---
+    def known_chains(self, chain_ids: Collection[ChainId], analysers: str) -> set[ChainId]:
+        """Those that have a chain row made with exactly these analyser versions."""
+
+    def chains(self, chain_ids: Sequence[ChainId]) -> list[ChainRecord | None]:
+        """The rows, in the order asked, in one round trip."""
+
+    def put_image(
+        self, image: Image, chains: Sequence[ChainRecord], indexed_at: datetime
+    ) -> None:
+        """The image, its name (image.reference), and its new chain rows, in one transaction."""
+
+    def image_by_manifest(self, digest: Digest) -> ImageRecord | None:
+        """By manifest digest, or by the digest of an image index it was chosen from (then only if
+        that names exactly one indexed image)."""
+
+    def image_by_config(self, digest: Digest) -> ImageRecord | None:
+        """By config digest."""
+
+    def images_by_name(self, reference: str) -> list[ImageRecord]:
+        """Every image seen under this reference, newest first."""
+
+    def images(self) -> Iterator[ImageRecord]:
+        """All of them, newest first, streamed."""
+
+    def images_with_chain(self, chain_id: ChainId) -> list[ImageRecord]:
+        """Those that hold this layer at this place."""
+
+    # --- search ---
+    def layers_with_path_hash(self, crc32: int) -> list[DiffId]:
+        """Contents whose path filter holds the value (the caller verifies against the entries)."""
+
+    def layers_with_file_hash(self, prefix: int) -> list[DiffId]:
+        """Contents whose file filter holds the value (the caller verifies)."""
+
+    def packages_named(self, name: str) -> list[tuple[DiffId, Package]]:
+        """Packages by exact name (purl type not considered)."""
+
+    def usage(self, diff_ids: Collection[DiffId]) -> list[Hit]:
+        """Chains and images that use these contents."""
+
+    # --- trust ---
+    def put_trust(self, record: TrustRecord) -> None:
+        """Insert, or replace the record of the same id (revocation)."""
+
+    def trust_records(self) -> list[TrustRecord]:
+        """All, newest first, revoked and expired ones too."""
+
+    def trust_of(self, chain_ids: Collection[ChainId]) -> list[TrustRecord]:
+        """Every record that has at least one of these ChainIDs, revoked and expired ones too."""
+
+    # --- small cached documents (a parsed policy by the digest of its file) ---
+    def cached(self, key: str) -> bytes | None:
+        """A value put by `put_cached`."""
+
+    def put_cached(self, key: str, value: bytes) -> None:
+        """Insert or replace."""
+
+    def close(self) -> None:
+        """Close connections; used also before forking. The index reopens by itself."""
+
+
+class Clock(Protocol):
+    """Time is passed in."""
+
+    def now(self) -> datetime:
+        """Aware, UTC."""
+
+    def monotonic(self) -> float:
+        """Seconds."""
+
+
+class Observer(Protocol):
+    """Progress, for whoever shows it. Calls come from one thread of one process."""
+
+    def resolved(self, image: Image, known: Collection[int]) -> None:
+        """The image is known now; layers at the positions in `known` need no reading."""
+
+    def layer_progress(self, position: int, bytes_read: int) -> None:
+        """So many bytes of the layer's blob were read so far."""
+
+    def layer_done(self, position: int) -> None:
+        """The layer is in the index."""
+
+
+class Workers(Protocol):
+    """Runs jobs side by side. `work(job, report)` may run in a forked process: only what it stores
+    or reports outlives it. The first error stops all and is raised."""
+
+    @property
+    def count(self) -> int:
+        """How many jobs run at once."""
+
+    def run(
+        self,
+        jobs: Sequence[int],
+        work: Callable[[int, Callable[[int, int], None]], None],
+        report: Callable[[int, int], None],
+    ) -> None:
+        """Run `work` for every job, in the order given. `report(job, bytes)` reaches the caller's
+        process."""
+

@@ -1,0 +1,168 @@
+"""Every error that Layerproof raises on purpose: one root, one family per cause.
+
+An error names *what* went wrong (`message`), *where* (`where`: a file, an image, a layer, an
+offset) and what to do about it (`remedy`). `code` is stable and appears in machine output.
+The exit code of the command line follows from the family (DESIGN.md "Reference forms").
+"""
+
+from typing import ClassVar
+
+
+class LayerproofError(Exception):
+    """The root. `exit_code`: 2 wrong use, 3 could not decide."""
+
+    code: ClassVar[str] = "error"
+    exit_code: ClassVar[int] = 3
+
+    def __init__(self, message: str, *, where: str = "", remedy: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.where = where
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.message}" if self.where else self.message
+
+
+# --- wrong use ---------------------------------------------------------------------------------
+
+
+class UsageError(LayerproofError):
+    """The caller asked for something that makes no sense; nothing was read."""
+
+    code = "usage"
+    exit_code = 2
+
+
+class ReferenceSyntaxError(UsageError):
+    """An image reference that cannot be parsed."""
+
+    code = "bad-reference"
+
+
+class PolicyError(UsageError):
+    """A policy file that cannot be used. `problems` holds every problem found, not the first."""
+
+    code = "bad-policy"
+
+    def __init__(
+        self, message: str, *, where: str = "", remedy: str = "", problems: tuple[str, ...] = ()
+    ) -> None:
+        super().__init__(message, where=where, remedy=remedy)
+        self.problems = problems
+
+
+class TrustError(UsageError):
+    """A trust operation that cannot be done, such as revoking what was never trusted."""
+
+    code = "bad-trust"
+
+
+# --- sources: the image could not be fetched ---------------------------------------------------
+
+
+class SourceError(LayerproofError):
+    """An image source did not deliver."""
+
+    code = "source"
+
+
+class ImageNotFoundError(SourceError):
+    """The source is there; the image, tag, platform or blob is not."""
+
+    code = "not-found"
+
+
+class AuthenticationError(SourceError):
+    """The source refused the credentials, or wanted some and none were found."""
+
+    code = "authentication"
+
+
+class UnreachableError(SourceError):
+    """Network, socket or file error; trying again may help."""
+
+    code = "unreachable"
+
+
+class ProtocolError(SourceError):
+    """The source answered something that its protocol does not allow."""
+
+    code = "protocol"
+
+
+class UnsupportedError(SourceError):
+    """Valid, but of a kind that Layerproof refuses to guess at (schema 1, unknown media type)."""
+
+    code = "unsupported"
+
+
+# --- the bytes contradict themselves -------------------------------------------------------------
+
+
+class CorruptImageError(LayerproofError):
+    """The image is not what it says it is. Never a finding: the image is refused as corrupt."""
+
+    code = "corrupt"
+
+
+class DigestMismatchError(CorruptImageError):
+    """Bytes whose digest differs from the one that named them."""
+
+    code = "digest-mismatch"
+
+
+class CompressionError(CorruptImageError):
+    """Truncated or damaged gzip or zstd data, or data in no known format."""
+
+    code = "bad-compression"
+
+
+class ManifestError(CorruptImageError):
+    """A manifest, index or config that is malformed, ambiguous or inconsistent."""
+
+    code = "bad-manifest"
+
+
+class TarError(CorruptImageError):
+    """A layer tar that cannot be read. `offset`: byte offset of the header in the tar."""
+
+    code = "bad-tar"
+
+    def __init__(
+        self, message: str, *, offset: int = 0, where: str = "", remedy: str = ""
+    ) -> None:
+        super().__init__(f"{message} (at offset {offset})", where=where, remedy=remedy)
+        self.offset = offset
+
+
+# --- bounds ------------------------------------------------------------------------------------
+
+
+class LimitExceededError(LayerproofError):
+    """A cap of `layerproof.oci.limits.Limits` was reached. `limit` is the cap's field name."""
+
+    code = "limit-exceeded"
+
+    def __init__(self, message: str, *, limit: str, where: str = "", remedy: str = "") -> None:
+        super().__init__(
+            message,
+            where=where,
+            remedy=remedy or f"raise it with LAYERPROOF_LIMIT_{limit.upper()} if you expect this",
+        )
+        self.limit = limit
+
+
+# --- the index ---------------------------------------------------------------------------------
+
+
+class IndexUnavailableError(LayerproofError):
+    """The index cannot be opened, is locked for too long, is damaged, or its disk is full."""
+
+    code = "index-unavailable"
+
+
+class IndexVersionError(IndexUnavailableError):
+    """The index was written by a newer Layerproof."""
+
+    code = "index-version"

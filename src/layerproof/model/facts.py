@@ -1,0 +1,51 @@
+"""What the rules are given: everything known about one image, and nothing else.
+
+Rules are pure functions of `ImageFacts` and their settings. Time is a field.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from layerproof.model.change import ChangeSet
+from layerproof.model.image import Image, Layer
+from layerproof.model.package import PackageChange
+from layerproof.model.trust import TrustRecord
+from layerproof.model.verdict import Base
+
+
+@dataclass(frozen=True, slots=True)
+class LayerFacts:
+    """One layer at its place. `changes` is None when the layer was not indexed."""
+
+    layer: Layer
+    changes: ChangeSet | None
+    package_changes: tuple[PackageChange, ...] = ()
+    facts: Mapping[str, object] = field(default_factory=dict)  # by analyser id
+
+
+@dataclass(frozen=True, slots=True)
+class KnownImage:
+    """Another image of the index, for comparing claims with ChainIDs."""
+
+    image: Image
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFacts:
+    """All facts about one image at one time."""
+
+    image: Image
+    layers: tuple[LayerFacts, ...]  # lowest first, one per image layer
+    now: datetime
+    trust: tuple[TrustRecord, ...]  # every record that touches one of its ChainIDs, dead ones too
+    base: Base | None = None  # filled by the evaluator (step 2) before rules run
+    # images that the claims (labels, annotations, history) point at, by claim text:
+    # "digest:sha256:…" and "name:…"; a claim that the index knows nothing about is absent
+    claimed: Mapping[str, tuple[KnownImage, ...]] = field(default_factory=dict)
+
+    @property
+    def above_base(self) -> tuple[LayerFacts, ...]:
+        """The layers that the rules judge."""
+        return self.layers[self.base.layers if self.base else 0 :]
