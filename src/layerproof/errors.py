@@ -129,9 +129,7 @@ class TarError(CorruptImageError):
 
     code = "bad-tar"
 
-    def __init__(
-        self, message: str, *, offset: int = 0, where: str = "", remedy: str = ""
-    ) -> None:
+    def __init__(self, message: str, *, offset: int = 0, where: str = "", remedy: str = "") -> None:
         super().__init__(f"{message} (at offset {offset})", where=where, remedy=remedy)
         self.offset = offset
 

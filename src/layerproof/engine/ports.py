@@ -92,9 +92,7 @@ class Index(Protocol):
     def chains(self, chain_ids: Sequence[ChainId]) -> list[ChainRecord | None]:
         """The rows, in the order asked, in one round trip."""
 
-    def put_image(
-        self, image: Image, chains: Sequence[ChainRecord], indexed_at: datetime
-    ) -> None:
+    def put_image(self, image: Image, chains: Sequence[ChainRecord], indexed_at: datetime) -> None:
         """The image, its name (image.reference), and its new chain rows, in one transaction."""
 
     def image_by_manifest(self, digest: Digest) -> ImageRecord | None:
@@ -186,4 +184,3 @@ class Workers(Protocol):
     ) -> None:
         """Run `work` for every job, in the order given. `report(job, bytes)` reaches the caller's
         process."""
-
