@@ -1,0 +1,165 @@
+"""Blob bytes → the uncompressed layer, in bounded pieces, complete or refused.
+
+The format is told by the first bytes, not by the media type: that is what runtimes do.
+
+- gzip (RFC 1952): concatenated members, zero padding behind the last one. A decompressor that
+  merely runs dry is a truncated blob, not its end.
+- zstd (RFC 8878): several frames, skippable frames (zstd:chunked has them), a bounded window.
+- anything else is taken as the tar itself.
+
+Raises CompressionError for damaged or cut data, LimitExceededError for bombs.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Protocol
+
+from layerproof.errors import CompressionError, LimitExceededError
+from layerproof.oci.limits import Limits
+
+PIECE = 1 << 18  # bytes per output piece; large enough that Python's cost per piece vanishes
+
+_GZIP = b"\x1f\x8b"
+_ZSTD = b"\x28\xb5\x2f\xfd"
+
+
+class _Decoder(Protocol):
+    @property
+    def eof(self) -> bool: ...
+
+    @property
+    def needs_input(self) -> bool: ...
+
+    @property
+    def unused_data(self) -> bytes: ...
+
+    def decompress(self, data: bytes, max_length: int = ...) -> bytes: ...
+
+
+def compression(head: bytes) -> str:
+    """`gzip`, `zstd` or `none`, by the first four bytes of a blob."""
+    if head[:2] == _GZIP:
+        return "gzip"
+    if head[:4] == _ZSTD or _skippable(head):
+        return "zstd"
+    return "none"
+
+
+def decompress(chunks: Iterable[bytes], limits: Limits) -> Iterator[bytes]:
+    """The uncompressed bytes, in pieces of at most PIECE bytes (of the chunk size, for `none`)."""
+    source = iter(chunks)
+    head = b""
+    for chunk in source:
+        head += chunk
+        if len(head) >= 4:
+            break
+    form = compression(head)
+    if form == "none":
+        return _bounded(_chained(head, source), limits)
+    return _members(form, head, source, limits)
+
+
+def _chained(head: bytes, source: Iterator[bytes]) -> Iterator[bytes]:
+    if head:
+        yield head
+    yield from source
+
+
+def _bounded(chunks: Iterator[bytes], limits: Limits) -> Iterator[bytes]:
+    total = 0
+    for chunk in chunks:
+        total += len(chunk)
+        if total > limits.layer_bytes:
+            raise _too_large(limits)
+        yield chunk
+
+
+def _members(form: str, head: bytes, source: Iterator[bytes], limits: Limits) -> Iterator[bytes]:
+    consumed = len(head)
+    produced = 0
+    data = head
+    decoder = _new(form, limits)
+    while True:
+        try:
+            piece = decoder.decompress(data, PIECE)
+        except (ValueError, OSError, EOFError, MemoryError, _decode_errors(form)) as error:
+            raise CompressionError(
+                f"damaged {form} data near compressed byte {consumed}: {error}",
+                remedy="fetch or push the image again; if it stays, the blob itself is damaged",
+            ) from error
+        data = b""
+        if piece:
+            produced += len(piece)
+            if produced > limits.layer_bytes:
+                raise _too_large(limits)
+            if produced > limits.ratio_floor and produced > limits.ratio * consumed:
+                raise LimitExceededError(
+                    f"{consumed} compressed bytes gave more than {limits.ratio} times as many",
+                    limit="ratio",
+                )
+            yield piece
+        if decoder.eof:
+            data = decoder.unused_data
+            while len(data) < 4 and (more := next(source, None)) is not None:
+                consumed += len(more)
+                data += more
+            if not data:
+                return
+            if compression(data) != form:
+                _only_zeros(form, data, source)
+                return
+            decoder = _new(form, limits)
+        elif decoder.needs_input:
+            more = next(source, None)
+            if more is None:
+                raise CompressionError(
+                    f"truncated {form} data: it ends after {consumed} compressed bytes,"
+                    " before its own end marker",
+                    remedy="fetch or push the image again; if it stays, the blob itself is cut",
+                )
+            consumed += len(more)
+            data = more
+
+
+def _new(form: str, limits: Limits) -> _Decoder:
+    # Imported here: most commands never decompress anything.
+    if form == "gzip":
+        from isal import igzip_lib
+
+        gzip: _Decoder = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
+        return gzip
+    from layerproof.oci import zstd
+
+    return zstd.decompressor(limits.zstd_window)
+
+
+def _decode_errors(form: str) -> type[Exception]:
+    if form == "gzip":
+        from isal import igzip_lib
+
+        return igzip_lib.IsalError
+    from layerproof.oci import zstd
+
+    return zstd.ZstdError
+
+
+def _only_zeros(form: str, data: bytes, source: Iterator[bytes]) -> None:
+    while True:
+        if data.strip(b"\x00"):
+            raise CompressionError(
+                f"data behind the end of the {form} stream",
+                remedy="no runtime reads it; build the image again",
+            )
+        more = next(source, None)
+        if more is None:
+            return
+        data = more
+
+
+def _skippable(head: bytes) -> bool:
+    return head[1:4] == b"\x2a\x4d\x18" and head[0] & 0xF0 == 0x50  # RFC 8878 section 3.1.2
+
+
+def _too_large(limits: Limits) -> LimitExceededError:
+    return LimitExceededError(
+        f"more than {limits.layer_bytes} bytes in one layer", limit="layer_bytes"
+    )

@@ -1,0 +1,184 @@
+"""An entry table as one compact blob, and back. Columns, because equal columns compress well.
+
+Layout (little endian): magic `LPE1`; then sections, each a uint32 length and that many bytes:
+
+1. zstd of: entry count (uint32) · kinds (1 byte each) · distinct owners (count, then mode uint16,
+   uid int64, gid int64 each) · owner numbers (uint32 each) · sizes (uint64 each) · paths joined by
+   NUL (a path cannot hold one)
+2. the sha256 of regular files, 32 bytes each in entry order: as they are, they do not compress
+3. zstd of a JSON object with what is rare: links, xattrs, devices, by entry index
+
+Our own format for our own data: a blob that does not decode is a damaged index, not an attack.
+"""
+
+import struct
+import sys
+from array import array
+from base64 import b64decode, b64encode
+
+from layerproof.errors import IndexUnavailableError
+from layerproof.model.entry import FILE, EntryTable
+
+_MAGIC = b"LPE1"
+_OWNER = struct.Struct("<Hqq")
+_LENGTH = struct.Struct("<I")
+
+
+def encode(table: EntryTable) -> bytes:
+    """The blob for `table`."""
+    from layerproof.oci.zstd import pack  # because reading it needs no encoder
+
+    owners: dict[tuple[int, int, int], int] = {}
+    numbers = array("I", [owners.setdefault(owner, len(owners)) for owner in table.owners])
+    columns = b"".join(
+        (
+            _LENGTH.pack(len(table)),
+            bytes(table.kinds),
+            _LENGTH.pack(len(owners)),
+            *(_OWNER.pack(*owner) for owner in owners),
+            _little(numbers).tobytes(),
+            _little(table.sizes).tobytes(),
+            b"\x00".join(table.paths),
+        )
+    )
+    sections = (pack(columns), _file_digests(table), pack(_rare(table)))
+    return _MAGIC + b"".join(_LENGTH.pack(len(s)) + s for s in sections)
+
+
+def decode(blob: bytes) -> EntryTable:
+    """The table. Raises IndexUnavailableError for a blob that `encode` did not write."""
+    from layerproof.oci.zstd import ZstdError, unpack
+
+    try:
+        packed, digests, rare = _sections(blob)
+        table = _columns(unpack(packed))
+        _spread_digests(table, digests)
+        _read_rare(table, unpack(rare))
+    except (ValueError, struct.error, ZstdError, IndexError, KeyError) as error:
+        raise IndexUnavailableError(
+            f"the entries of a layer do not decode: {error}",
+            remedy="the index is damaged: restore it, or delete it and index again",
+        ) from error
+    return table
+
+
+def _sections(blob: bytes) -> tuple[bytes, bytes, bytes]:
+    if blob[:4] != _MAGIC:
+        raise ValueError("unknown format")
+    found = []
+    position = 4
+    for _ in range(3):
+        (length,) = _LENGTH.unpack_from(blob, position)
+        position += 4
+        found.append(blob[position : position + length])
+        position += length
+    if position != len(blob):
+        raise ValueError("wrong length")
+    return found[0], found[1], found[2]
+
+
+def _columns(data: bytes) -> EntryTable:
+    (count,) = _LENGTH.unpack_from(data, 0)
+    position = 4
+    table = EntryTable(kinds=bytearray(data[position : position + count]))
+    position += count
+    (distinct,) = _LENGTH.unpack_from(data, position)
+    position += 4
+    stop = position + distinct * _OWNER.size
+    owners = [(m, u, g) for m, u, g in _OWNER.iter_unpack(data[position:stop])]
+    position = stop
+    numbers = array("I")
+    numbers.frombytes(data[position : position + 4 * count])
+    position += 4 * count
+    table.owners = [owners[number] for number in _little(numbers)]
+    sizes = array("Q")
+    sizes.frombytes(data[position : position + 8 * count])
+    table.sizes = _little(sizes)
+    position += 8 * count
+    if count:
+        table.paths = data[position:].split(b"\x00")
+    if not len(table.paths) == len(table.kinds) == len(table.owners) == len(table.sizes) == count:
+        raise ValueError("columns of different length")
+    return table
+
+
+def _file_digests(table: EntryTable) -> bytes:
+    """The digests column without the empty places of entries that are no files."""
+    return b"".join(
+        bytes(table.digests[32 * start : 32 * stop]) for start, stop in _file_runs(table.kinds)
+    )
+
+
+def _spread_digests(table: EntryTable, digests: bytes) -> None:
+    column = bytearray(32 * len(table))
+    at = 0
+    for start, stop in _file_runs(table.kinds):
+        length = 32 * (stop - start)
+        column[32 * start : 32 * stop] = digests[at : at + length]
+        at += length
+    if at != len(digests) or len(column) != 32 * len(table):
+        raise ValueError("digests of different length")
+    table.digests = column
+
+
+def _file_runs(kinds: bytearray) -> list[tuple[int, int]]:
+    """Half-open ranges of consecutive regular files: far fewer than files."""
+    runs = []
+    files = bytes(kinds).translate(bytes(1 if kind == FILE else 0 for kind in range(256)))
+    start = files.find(1)
+    while start >= 0:
+        stop = files.find(0, start)
+        stop = len(files) if stop < 0 else stop
+        runs.append((start, stop))
+        start = files.find(1, stop)
+    return runs
+
+
+def _rare(table: EntryTable) -> bytes:
+    import json  # because only reading and writing whole tables needs it
+
+    return json.dumps(
+        {
+            "links": {str(i): link.decode("latin-1") for i, link in table.links.items()},
+            "xattrs": {
+                str(i): {name: b64encode(value).decode() for name, value in attributes.items()}
+                for i, attributes in table.xattrs.items()
+            },
+            "devices": {str(i): list(device) for i, device in table.devices.items()},
+        },
+        separators=(",", ":"),
+    ).encode()
+
+
+def _read_rare(table: EntryTable, data: bytes) -> None:
+    import json  # see `_rare`
+
+    rare = json.loads(data)
+    table.links = {int(i): link.encode("latin-1") for i, link in rare["links"].items()}
+    table.xattrs = {
+        int(i): {name: b64decode(value) for name, value in attributes.items()}
+        for i, attributes in rare["xattrs"].items()
+    }
+    table.devices = {int(i): (major, minor) for i, (major, minor) in rare["devices"].items()}
+
+
+def _little(numbers: "array[int]") -> "array[int]":
+    if sys.byteorder == "big":  # pragma: no cover
+        numbers = array(numbers.typecode, numbers)
+        numbers.byteswap()
+    return numbers
+
+
+def path_filter(table: EntryTable) -> bytes:
+    """Sorted little-endian uint32: the crc32 of every path (see `model.contents.Contents`)."""
+    from zlib import crc32
+
+    return _little(array("I", sorted(set(map(crc32, table.paths))))).tobytes()
+
+
+def file_filter(table: EntryTable) -> bytes:
+    """Sorted little-endian uint32: the first four bytes of every file's sha256."""
+    digests = _file_digests(table)
+    firsts = array("I")
+    firsts.frombytes(digests)
+    return _little(array("I", sorted(set(_little(firsts)[::8])))).tobytes()
