@@ -1,0 +1,50 @@
+# One word per task. Each does its own set-up; a task that was set up before starts at once.
+#
+#   make run     the demonstration, offline, in a few seconds
+#   make test    every test (installs Debian's test programs where it may)
+#   make lint    ruff and mypy
+#   make bench   the benchmark beside Syft, on images built here (minutes, some 20 GB of disk)
+#   make clean   remove what the others made
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+BENCH_STAMP := $(VENV)/.installed-bench
+
+.PHONY: run test lint bench lock clean
+
+run: $(STAMP)
+	@$(BIN)/layerproof demo
+
+test: $(STAMP)
+	@scripts/setup-system.sh
+	$(BIN)/python -m pytest -n auto --dist loadgroup $(PYTEST_ARGS)
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(BENCH_STAMP)
+	@scripts/setup-system.sh
+	$(BIN)/python bench/run.py $(BENCH_ARGS)
+
+$(STAMP): pyproject.toml requirements.lock scripts/setup-venv.sh
+	@PYTHON="$(PYTHON)" scripts/setup-venv.sh $(VENV) requirements.lock
+	@touch $@
+
+$(BENCH_STAMP): $(STAMP) requirements-bench.lock
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-bench.lock
+	@touch $@
+
+# Pins the newest versions that pyproject.toml allows. For maintainers; needs uv.
+lock:
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	  --no-emit-index-url --extra dev --upgrade -o requirements.lock pyproject.toml
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	  --no-emit-index-url --no-deps --upgrade -o requirements-bench.lock bench/requirements.in
+
+clean:
+	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist bench/results
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,58 @@
+"""What all tests share: no network where none is needed, Hypothesis profiles, shared data."""
+
+import os
+import socket
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+OFFLINE = (REPOSITORY / "tests" / "unit", REPOSITORY / "tests" / "property")
+
+# `ci` is the default: the same examples every time, so that a red run can be repeated by anybody.
+# `search` looks for new ones: HYPOTHESIS_PROFILE=search.
+settings.register_profile("ci", derandomize=True, deadline=None, database=None)
+settings.register_profile(
+    "search",
+    max_examples=2_000,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+class NetworkUsedError(Exception):
+    """A unit or property test touched the network. Not an OSError, so that no code handles it."""
+
+
+def _refuse(*_args: object, **_kwargs: object) -> NoReturn:
+    raise NetworkUsedError("unit and property tests use no sockets; inject a fake transport")
+
+
+@pytest.fixture(autouse=True)
+def _no_network(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refuse every way out of the process (socket pairs, as event loops use them, stay)."""
+    if any(request.path.is_relative_to(folder) for folder in OFFLINE):
+        for name in ("connect", "connect_ex", "bind", "sendto"):
+            monkeypatch.setattr(socket.socket, name, _refuse)
+        monkeypatch.setattr(socket, "getaddrinfo", _refuse)
+        monkeypatch.setattr(socket, "gethostbyname", _refuse)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With `-n auto --dist loadgroup`, one worker runs all tests on real programs: they share
+    images and daemons."""
+    for item in items:
+        if item.get_closest_marker("real"):
+            item.add_marker(pytest.mark.xdist_group("real"))
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real images, odd tars and advisories that lies beside the repository."""
+    folder = REPOSITORY.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("the folder ../shared/data with real images is not there")
+    return folder
