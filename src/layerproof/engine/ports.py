@@ -11,7 +11,7 @@ from typing import Protocol
 from layerproof.model.contents import BlobRecord, ChainRecord, Contents
 from layerproof.model.digest import ChainId, DiffId, Digest
 from layerproof.model.image import Image, Layer, Platform
-from layerproof.model.package import Package
+from layerproof.model.package import Package, PackageChange
 from layerproof.model.trust import TrustRecord
 
 
@@ -65,6 +65,26 @@ class Hit:
     images: tuple[str, ...]  # newest name of every image that holds one of the chains
 
 
+@dataclass(frozen=True, slots=True)
+class PackageList:
+    """The packages that a layer's contents state, and every file that could state one."""
+
+    packages: tuple[Package, ...]
+    files: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ContentsSummary:
+    """The small part of `Contents`: what a listing of layers shows."""
+
+    diff_id: DiffId
+    analysers: str
+    size: int
+    entry_count: int
+    file_bytes: int
+    skipped: tuple[tuple[str, bytes, str], ...]
+
+
 class Index(Protocol):
     """The layer index. Every `put_*` is one transaction: wholly there or not at all. Safe for
     several processes on one index. Raises IndexUnavailableError."""
@@ -75,6 +95,18 @@ class Index(Protocol):
 
     def contents(self, diff_id: DiffId) -> Contents | None:
         """The row, whichever analysers made it."""
+
+    def entries(self, diff_id: DiffId) -> bytes | None:
+        """The encoded entry table alone."""
+
+    def contents_summaries(self, diff_ids: Collection[DiffId]) -> Mapping[DiffId, ContentsSummary]:
+        """The small part of those rows that are known."""
+
+    def layer_facts(self, diff_ids: Collection[DiffId]) -> Mapping[DiffId, Mapping[str, object]]:
+        """`Contents.facts` of those that are known."""
+
+    def package_lists(self, diff_ids: Collection[DiffId]) -> Mapping[DiffId, PackageList]:
+        """Packages and package files of those that are known."""
 
     def put_contents(self, contents: Contents, blob: BlobRecord | None) -> None:
         """Insert, or replace a row made with other analysers. Same row again: no change."""
@@ -121,8 +153,11 @@ class Index(Protocol):
     def packages_named(self, name: str) -> list[tuple[DiffId, Package]]:
         """Packages by exact name (purl type not considered)."""
 
+    def package_changes_named(self, name: str) -> list[tuple[ChainId, PackageChange]]:
+        """What layers did to packages of exactly this name, removals included."""
+
     def usage(self, diff_ids: Collection[DiffId]) -> list[Hit]:
-        """Chains and images that use these contents."""
+        """Chains and images that use these contents: one hit per DiffID, in the order asked."""
 
     # --- trust ---
     def put_trust(self, record: TrustRecord) -> None:
