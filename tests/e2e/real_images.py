@@ -1,0 +1,200 @@
+"""Real images for the tests, made the way people make them and packed by somebody else's code.
+
+A Debian 12 by mmdebstrap; on it a layer by apt, then side by side a layer by pip and one by npm,
+and one that deletes and replaces. umoci unpacks, computes what changed, and packs: it is the other
+implementation with which our reading is compared. The layout is kept between runs, under a key of
+the recipe.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+SUITE = "bookworm"
+APT_PACKAGES = ("ca-certificates", "libcap2-bin", "iputils-ping", "python3-minimal")
+PIP_PACKAGES = ("requests==2.32.3", "flask==3.0.3", "pyyaml==6.0.2")
+NPM_PACKAGES = ("express@4.19.2", "lodash@4.17.21", "@types/node@20.14.10")
+NEEDED = ("mmdebstrap", "umoci", "npm", "chroot")
+TAGS = ("debian", "apt", "python", "node", "changed")
+
+
+class CannotBuildError(Exception):
+    """The machine lacks a program, rights or a network; the message says which."""
+
+
+@dataclass(frozen=True, slots=True)
+class RealImages:
+    """An OCI layout with one tag per image."""
+
+    layout: Path
+    tags: tuple[str, ...] = TAGS
+
+    def blob(self, digest: str) -> bytes:
+        """A blob's bytes."""
+        algorithm, _, name = digest.partition(":")
+        return (self.layout / "blobs" / algorithm / name).read_bytes()
+
+    def manifest(self, tag: str) -> dict[str, object]:
+        """The manifest under a tag."""
+        index = json.loads((self.layout / "index.json").read_bytes())
+        for entry in index["manifests"]:
+            if entry["annotations"]["org.opencontainers.image.ref.name"] == tag:
+                found: dict[str, object] = json.loads(self.blob(entry["digest"]))
+                return found
+        raise KeyError(tag)
+
+    def diff_ids(self, tag: str) -> list[str]:
+        """The DiffIDs that umoci wrote into the config."""
+        manifest = json.loads(json.dumps(self.manifest(tag)))
+        config = json.loads(self.blob(manifest["config"]["digest"]))
+        return list(config["rootfs"]["diff_ids"])
+
+
+def run(*command: str | Path, env: dict[str, str] | None = None) -> str:
+    """Standard output of a program. Raises CannotBuildError with the end of what it said."""
+    done = subprocess.run(
+        [str(part) for part in command],
+        env={**os.environ, **(env or {})},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+    )
+    if done.returncode:
+        said = (done.stdout + done.stderr).decode("utf-8", "replace").strip().splitlines()[-5:]
+        raise CannotBuildError(f"{command[0]} ended with {done.returncode}: {' | '.join(said)}")
+    return done.stdout.decode("utf-8", "replace")
+
+
+def lacking() -> list[str]:
+    """What the machine lacks for building."""
+    found = [name for name in NEEDED if not shutil.which(name)]
+    return found if os.geteuid() == 0 else [*found, "root (for chroot)"]
+
+
+# --- one function per layer ----------------------------------------------------------------------
+
+
+def apt_layer(root: Path) -> None:
+    """Real maintainer scripts, setuid programs, file capabilities and a rewritten dpkg status."""
+    shutil.copyfile("/etc/resolv.conf", root / "etc/resolv.conf")
+    policy = root / "usr/sbin/policy-rc.d"
+    policy.write_text("#!/bin/sh\nexit 101\n")
+    policy.chmod(0o755)
+    apt = ("chroot", root, "env", "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C", "apt-get", "-q")
+    run(*apt, "update")
+    run(*apt, "install", "-y", "--no-install-recommends", *APT_PACKAGES)
+    run(*apt, "clean")
+    policy.unlink()
+    (root / "etc/resolv.conf").unlink()
+    shutil.rmtree(root / "var/lib/apt/lists")
+
+
+def pip_layer(root: Path) -> None:
+    """Wheels in Debian's site folder."""
+    target = root / "usr/local/lib/python3.11/dist-packages"
+    run(
+        sys.executable, "-m", "pip", "install", "--quiet", "--root-user-action=ignore",
+        "--only-binary=:all:", "--python-version=3.11", f"--target={target}", *PIP_PACKAGES,
+    )  # fmt: skip
+
+
+def npm_layer(root: Path) -> None:
+    """Node packages, scoped and nested, with their links in node_modules/.bin."""
+    folder = root / "srv/app"
+    folder.mkdir(parents=True)
+    (folder / "package.json").write_text('{"name":"app","version":"1.0.0","private":true}')
+    run(
+        "npm", "install", "--prefix", folder, "--ignore-scripts", "--no-audit", "--no-fund",
+        "--loglevel=error", *NPM_PACKAGES,
+    )  # fmt: skip
+
+
+def changing_layer(root: Path) -> None:
+    """What a stranger does to a base: deletes, replaces, re-modes, re-links, changes types."""
+    (root / "etc/hostname").write_text("stranger\n")
+    (root / "etc/issue").unlink()
+    shutil.rmtree(root / "usr/share/doc/bash", ignore_errors=True)
+    (root / "usr/bin/whoami").unlink()
+    (root / "usr/bin/whoami").symlink_to("/tmp/whoami")
+    (root / "usr/bin/env").chmod(0o4755)
+    os.chown(root / "usr/bin/id", 1000, 1000)
+    os.link(root / "etc/passwd", root / "etc/passwd.hard")
+    shutil.rmtree(root / "usr/share/pixmaps", ignore_errors=True)
+    (root / "usr/share/pixmaps").write_text("a file where a folder was\n")
+    folder = root / "opt" / ("long-" * 30) / ("longer-" * 20)
+    folder.mkdir(parents=True)
+    (folder / "naïve ☃.txt").write_text("path longer than ustar can hold\n")
+
+
+# --- the layout ----------------------------------------------------------------------------------
+
+
+@contextmanager
+def unpacked(layout: Path, base: str, work: Path) -> Iterator[Path]:
+    """A runtime bundle of the image, gone afterwards."""
+    bundle = work / "bundle"
+    run("umoci", "unpack", "--image", f"{layout}:{base}", bundle)
+    try:
+        yield bundle
+    finally:
+        shutil.rmtree(bundle)
+
+
+def add_layer(
+    layout: Path, base: str, tag: str, work: Path, change: Callable[[Path], None], created_by: str
+) -> None:
+    """Tag `tag` = image `base` and one layer, with what `change` did to the tree."""
+    with unpacked(layout, base, work) as bundle:
+        change(bundle / "rootfs")
+        history = ("--history.created_by", created_by)
+        run("umoci", "repack", *history, "--image", f"{layout}:{tag}", bundle)
+
+
+def write_layout(layout: Path, work: Path) -> None:
+    """All images. Raises CannotBuildError."""
+    base = work / "base.tar"
+    keep_small = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("man", "locale")]
+    run("mmdebstrap", "--quiet", "--variant=minbase", *keep_small, SUITE, base)
+    run("umoci", "init", "--layout", layout)
+    run("umoci", "new", "--image", f"{layout}:debian")
+    run("umoci", "raw", "add-layer", "--image", f"{layout}:debian", base)
+    add_layer(layout, "debian", "apt", work, apt_layer, f"apt-get install {' '.join(APT_PACKAGES)}")
+    add_layer(layout, "apt", "python", work, pip_layer, f"pip install {' '.join(PIP_PACKAGES)}")
+    add_layer(layout, "apt", "node", work, npm_layer, f"npm install {' '.join(NPM_PACKAGES)}")
+    add_layer(layout, "python", "changed", work, changing_layer, "changes")
+    # An empty history entry, as ENV and LABEL leave behind: it must not count as a layer.
+    run("umoci", "config", "--image", f"{layout}:changed", "--config.env", "STAGE=test")
+
+
+def recipe_key(parts: Sequence[object] = (SUITE, APT_PACKAGES, PIP_PACKAGES, NPM_PACKAGES)) -> str:
+    """Changes with this file and what it installs."""
+    source = Path(__file__).read_bytes()
+    return hashlib.sha256(source + repr(parts).encode()).hexdigest()[:16]
+
+
+def real_images() -> RealImages:
+    """The images, from the cache or built now. Raises CannotBuildError."""
+    default = REPOSITORY / ".cache" / "e2e"
+    cache = Path(os.environ.get("LAYERPROOF_E2E_DIR", default))
+    layout = cache / recipe_key()
+    if layout.is_dir():
+        return RealImages(layout)
+    if missing := lacking():
+        raise CannotBuildError(f"building real images needs {', '.join(missing)}")
+    work = cache / f"work-{os.getpid()}"
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    try:
+        write_layout(work / "layout", work)
+        (work / "layout").replace(layout)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return RealImages(layout)
