@@ -2,7 +2,7 @@
 
 Rules, in the order in which they are checked:
 
-1. A document is UTF-8 JSON with an object at the top, within `Limits.json_bytes` and
+1. A document is UTF-8 JSON, within `Limits.json_bytes` and
    `Limits.json_depth`; NaN, Infinity and lone surrogates are refused.
 2. No object has a key twice, nor two keys that differ only in case: Go's clients read keys without
    regard to case and let the last one win, so one digest would be read as two manifests. Free maps
@@ -65,21 +65,26 @@ _LAYER_TYPE = re.compile(
 _ATTESTATION = "vnd.docker.reference.type"
 _UNKNOWN = "unknown"
 
-_MANIFEST_KEYS = (
+
+def _fields(names: str) -> Mapping[str, str]:
+    return {name.casefold(): name for name in names.split()}
+
+
+_MANIFEST_KEYS = _fields(
     "schemaVersion mediaType artifactType config layers manifests fsLayers subject annotations"
 )
-_DESCRIPTOR_KEYS = "mediaType digest size urls annotations data artifactType platform"
-_PLATFORM_KEYS = "architecture os os.version os.features variant features"
-_CONFIG_KEYS = (
+_DESCRIPTOR_KEYS = _fields("mediaType digest size urls annotations data artifactType platform")
+_PLATFORM_KEYS = _fields("architecture os os.version os.features variant features")
+_CONFIG_KEYS = _fields(
     "created author architecture os os.version os.features variant config container "
     "container_config docker_version rootfs history"
 )
-_RUN_KEYS = (
+_RUN_KEYS = _fields(
     "User ExposedPorts Env Entrypoint Cmd Volumes WorkingDir Labels StopSignal ArgsEscaped Shell "
     "Healthcheck OnBuild Hostname Domainname Image"
 )
-_ROOTFS_KEYS = "type diff_ids"
-_HISTORY_KEYS = "created created_by comment author empty_layer"
+_ROOTFS_KEYS = _fields("type diff_ids")
+_HISTORY_KEYS = _fields("created created_by comment author empty_layer")
 # Objects whose keys are data, not field names.
 _FREE_MAPS = frozenset({"labels", "annotations", "volumes", "exposedports"})
 
@@ -91,6 +96,21 @@ _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 def parse_json(data: bytes, *, where: str, limits: Limits) -> dict[str, object]:
     """Parse one document strictly (rules 1 and 2). Raises ManifestError, LimitExceededError."""
+    document = _parse(data, where, limits)
+    if not isinstance(document, dict):
+        raise ManifestError("the document is not a JSON object", where=where)
+    return document
+
+
+def parse_json_list(data: bytes, *, where: str, limits: Limits) -> list[object]:
+    """As `parse_json`, for a document that is a list (the manifest.json of a docker-archive)."""
+    document = _parse(data, where, limits)
+    if not isinstance(document, list):
+        raise ManifestError("the document is not a JSON list", where=where)
+    return document
+
+
+def _parse(data: bytes, where: str, limits: Limits) -> object:
     if len(data) > limits.json_bytes:
         raise LimitExceededError(
             f"the document has {len(data)} bytes, more than {limits.json_bytes}",
@@ -104,8 +124,6 @@ def parse_json(data: bytes, *, where: str, limits: Limits) -> dict[str, object]:
         raise _too_deep(where, limits) from error
     except ValueError as error:  # JSONDecodeError, UnicodeDecodeError, too many digits
         raise ManifestError(f"not valid JSON: {error}", where=where) from error
-    if not isinstance(document, dict):
-        raise ManifestError("the document is not a JSON object", where=where)
     _check_tree(document, parser.case_variants, where, limits)
     if _SURROGATE.search(data):
         _check_surrogates(document, where)
@@ -158,9 +176,7 @@ def _repeated(keys: list[str]) -> str:
     return ""
 
 
-def _check_tree(
-    document: dict[str, object], variants: Mapping[int, str], where: str, limits: Limits
-) -> None:
+def _check_tree(document: object, variants: Mapping[int, str], where: str, limits: Limits) -> None:
     """Depth, level by level (never recursively), and case-variant keys outside free maps."""
     level: list[tuple[str, object]] = [("", document)]
     depth = 1
@@ -184,7 +200,7 @@ def _check_tree(
         depth += 1
 
 
-def _check_surrogates(document: dict[str, object], where: str) -> None:
+def _check_surrogates(document: object, where: str) -> None:
     try:
         json.dumps(document, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
@@ -249,7 +265,7 @@ def parse_manifest(
     did: then the document says it. Raises ManifestError, UnsupportedError, LimitExceededError.
     """
     document = parse_json(data, where=where, limits=limits)
-    _exact_keys(document, _MANIFEST_KEYS, where)
+    exact_keys(document, _MANIFEST_KEYS, where)
     media_type = _agreed_type(document, media_type.partition(";")[0].strip(), where)
     if media_type in INDEX_TYPES:
         return _parse_index(document, media_type, where, limits)
@@ -343,7 +359,7 @@ def _index_entry(item: object, key: str, where: str) -> IndexEntry:
 
 def _platform(value: object, key: str, where: str) -> Platform:
     table = _table(value, key, where)
-    _exact_keys(table, _PLATFORM_KEYS, f"{where}: {key}")
+    exact_keys(table, _PLATFORM_KEYS, f"{where}: {key}")
     return Platform(
         os=_text(table, "os", key, where),
         architecture=_text(table, "architecture", key, where),
@@ -353,7 +369,7 @@ def _platform(value: object, key: str, where: str) -> Platform:
 
 def _descriptor(value: object, key: str, where: str) -> Descriptor:
     table = _table(value, key, where)
-    _exact_keys(table, _DESCRIPTOR_KEYS, f"{where}: {key}")
+    exact_keys(table, _DESCRIPTOR_KEYS, f"{where}: {key}")
     media_type = table.get("mediaType")
     if not isinstance(media_type, str) or not media_type:
         raise _wrong(f"{key}.mediaType", "a media type", where)
@@ -478,8 +494,8 @@ def build_image(
         verify_digest(config_bytes, manifest.config.digest, where=f"{where}: config")
     config = parse_json(config_bytes, where=f"{where}: config", limits=limits)
     where = f"{where}: config"
-    _exact_keys(config, _CONFIG_KEYS, where)
-    _exact_keys(_optional_table(config, "config", where), _RUN_KEYS, f"{where}: config")
+    exact_keys(config, _CONFIG_KEYS, where)
+    exact_keys(_optional_table(config, "config", where), _RUN_KEYS, f"{where}: config")
     notes: list[str] = []
     diff_ids = _diff_ids(config, where, limits)
     blobs = layers if layers is not None or manifest is None else manifest.layers
@@ -512,7 +528,7 @@ def build_image(
 
 def _diff_ids(config: Mapping[str, object], where: str, limits: Limits) -> list[DiffId]:
     rootfs = _table(config.get("rootfs"), "rootfs", where)
-    _exact_keys(rootfs, _ROOTFS_KEYS, f"{where}: rootfs")
+    exact_keys(rootfs, _ROOTFS_KEYS, f"{where}: rootfs")
     if rootfs.get("type") != "layers":
         raise _wrong("rootfs.type", '"layers"', where)
     items = rootfs.get("diff_ids")
@@ -540,7 +556,7 @@ def _history(config: Mapping[str, object], where: str) -> tuple[History, ...]:
 
 def _history_entry(item: object, key: str, where: str) -> History:
     table = _table(item, key, where)
-    _exact_keys(table, _HISTORY_KEYS, f"{where}: {key}")
+    exact_keys(table, _HISTORY_KEYS, f"{where}: {key}")
     empty = table.get("empty_layer")
     if empty is not None and not isinstance(empty, bool):
         raise _wrong(f"{key}.empty_layer", "true or false", where)
@@ -588,12 +604,13 @@ def _image_platform(config: Mapping[str, object], notes: list[str], where: str) 
 # --- small checks --------------------------------------------------------------------------------
 
 
-def _exact_keys(table: Mapping[str, object], known: str, where: str) -> None:
-    """Refuse a known key in another case, which Go's clients would read and others not."""
-    names = known.split()
-    folded = {name.casefold(): name for name in names}
+def exact_keys(table: Mapping[str, object], fields: Mapping[str, str], where: str) -> None:
+    """Refuse a known key in another case, which Go's clients would read and others not.
+
+    `fields`: the known keys by their case-folded form. Raises ManifestError.
+    """
     for key in table:
-        meant = folded.get(key.casefold())
+        meant = fields.get(key.casefold())
         if meant is not None and meant != key:
             raise ManifestError(
                 f"the key {key[:100]!r} must be written {meant!r}",
