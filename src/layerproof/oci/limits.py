@@ -24,5 +24,6 @@ class Limits:
     json_depth: int = 64
     layers: int = 1024  # layers of one image
     index_manifests: int = 1024  # manifests in one image index
+    archive_members: int = 65_536  # files and folders in an archive of images
     capture_bytes: int = 64 * MiB  # one file kept for an analyser; a larger one is reported
     layer_seconds: int = 3600  # wall time for reading one layer
