@@ -1,0 +1,146 @@
+"""A parsed policy: what the evaluator takes. Built in code, or from a file by `policy.load`.
+
+1. A policy has an entry for every rule; a file that does not name one keeps its defaults.
+2. `Policy.digest` is over the canonical JSON of the parsed policy: two files that mean the same
+   have the same digest, and a changed default changes it.
+3. `to_json` and `from_json` keep a parsed policy, so that later processes need no YAML. The key
+   under which to keep it is `cache_key`: it changes with the file and with the defaults.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from hashlib import sha256
+from typing import Any
+
+from layerproof.errors import PolicyError
+from layerproof.model.digest import Digest
+from layerproof.model.finding import Effect, Severity
+from layerproof.model.verdict import Decision
+from layerproof.policy.defaults import EXCEPTIONS, PROTECTED_PATHS, REFUSED_CREATIONS
+from layerproof.rules.interface import Rule, RuleSettings, settings_of
+from layerproof.rules.protected_path import ProtectedPath, ProtectedPathSettings
+from layerproof.rules.registry import RULES
+
+_FORM = "layerproof.policy/1"  # of the JSON below; another form is another policy
+
+
+class BaseMatch(StrEnum):
+    """Where a base may end."""
+
+    WHOLE = "whole"  # at the top of a trusted image
+    PREFIX = "prefix"  # at any layer of a trusted image
+
+
+@dataclass(frozen=True, slots=True)
+class RulePolicy:
+    """What a policy says about one rule."""
+
+    settings: RuleSettings
+    effect: Effect = Effect.REFUSE
+    severity: Severity | None = None  # None: as the rule finds
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """One policy, complete."""
+
+    rules: Mapping[str, RulePolicy]
+    match: BaseMatch = BaseMatch.WHOLE
+    undecided: Decision = Decision.REFUSE  # what a gate does at most with what rules cannot tell
+
+    @property
+    def digest(self) -> Digest:
+        """Identity of what the policy says."""
+        return Digest.of(self.to_json())
+
+    def of(self, rule: Rule[Any]) -> RulePolicy:
+        """What holds for a rule; one that the policy does not know refuses, as by default."""
+        return self.rules.get(rule.id) or default_rule_policy(rule)
+
+    def to_json(self) -> bytes:
+        """Canonical JSON: sorted keys, no spaces."""
+        document = {
+            "form": _FORM,
+            "base": {"match": self.match},
+            "undecided": self.undecided,
+            "rules": {rule_id: _rule_document(rule) for rule_id, rule in self.rules.items()},
+        }
+        return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
+
+    @classmethod
+    def from_json(cls, data: bytes) -> "Policy":
+        """Back from `to_json`. Raises PolicyError for anything else: then parse the file again."""
+        try:
+            document = json.loads(data)
+            if document["form"] != _FORM or document["rules"].keys() != {r.id for r in RULES}:
+                raise ValueError("written for other rules")
+            return cls(
+                rules={rule.id: _rule_policy(rule, document["rules"][rule.id]) for rule in RULES},
+                match=BaseMatch(document["base"]["match"]),
+                undecided=Decision(document["undecided"]),
+            )
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise PolicyError(
+                f"a kept policy cannot be read: {type(error).__name__}",
+                remedy="parse the policy file again",
+            ) from error
+
+
+# Settings whose defaults are a matter of policy, not of the rule.
+_DEFAULT_SETTINGS: Mapping[str, RuleSettings] = {
+    ProtectedPath.id: ProtectedPathSettings(
+        paths=PROTECTED_PATHS, creation=REFUSED_CREATIONS, exceptions=EXCEPTIONS
+    ),
+}
+
+
+def default_rule_policy(rule: Rule[Any]) -> RulePolicy:
+    """The default for a rule: it refuses."""
+    return RulePolicy(_DEFAULT_SETTINGS.get(rule.id) or rule.settings())
+
+
+DEFAULT_POLICY = Policy(rules={rule.id: default_rule_policy(rule) for rule in RULES})
+
+
+def cache_key(text: bytes) -> str:
+    """Under which to keep the parsed form of a policy file with these bytes."""
+    seed = sha256(DEFAULT_POLICY.to_json()).digest()
+    return "policy:" + sha256(seed + text).hexdigest()
+
+
+def _rule_document(rule: RulePolicy) -> dict[str, object]:
+    return {
+        "effect": rule.effect,
+        "severity": rule.severity,
+        "settings": {
+            name: getattr(rule.settings, name) for name in settings_of(type(rule.settings))
+        },
+    }
+
+
+def _rule_policy(rule: Rule[Any], document: Mapping[str, Any]) -> RulePolicy:
+    severity, values = document["severity"], dict(document["settings"])
+    schema = settings_of(rule.settings)
+    if values.keys() != schema.keys():
+        raise ValueError("written for other settings")
+    for name, setting in schema.items():
+        values[name] = _value(setting.kind, setting.choices, values[name])
+    return RulePolicy(
+        settings=replace(rule.settings(), **values),
+        effect=Effect(document["effect"]),
+        severity=None if severity is None else Severity(severity),
+    )
+
+
+def _value(kind: str, choices: tuple[str, ...], value: Any) -> object:
+    if kind == "globs":
+        if isinstance(value, list) and all(isinstance(glob, str) for glob in value):
+            return tuple(value)
+    elif kind == "flag":
+        if isinstance(value, bool):
+            return value
+    elif value in choices:
+        return value
+    raise TypeError("not a value of this setting")

@@ -1,0 +1,96 @@
+"""The seam of the rules: facts about one image go in, findings come out.
+
+1. A rule is pure: the same facts and settings give the same findings in the same order. Time is a
+   field of the facts.
+2. It judges the layers above the base only (`facts.above_base`); the base is trusted.
+3. It says `fail` for what it saw and `unknown` for what it could not tell. No finding is a pass,
+   so a rule that lacks facts says so.
+4. It leaves effects to the policy: `Finding.effect` is set by the evaluator. A rule may set a
+   milder one, which the policy cannot make harsher again, for a finding that endangers nothing.
+5. Everything in the facts that came from an image is hostile: see `layerproof.rules.text`.
+
+A rule is one file here, one line in `layerproof.rules.registry`, one page below
+`docs/reference/rules`, one test file below `tests/unit/rules`; all bear its id.
+"""
+
+from dataclasses import dataclass, field, fields
+from typing import Any, Protocol, TypeVar
+
+from layerproof.model.facts import ImageFacts
+from layerproof.model.finding import Finding, Severity
+
+
+@dataclass(frozen=True, slots=True)
+class RuleSettings:
+    """What a policy may set for a rule besides its effect. Rules without settings use this one.
+
+    Fields are made by `globs`, `flag` and `choice`, which also say how a policy file writes them.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One key below `rules.<id>` in a policy file."""
+
+    key: str
+    kind: str  # "globs", "flag" or "choice"
+    choices: tuple[str, ...] = ()  # of a choice
+    extra_key: str = ""  # of globs: the key that adds to the default list instead
+    may_be_empty: bool = False  # of globs
+    may_be_everything: bool = True  # of globs: whether `/**` is allowed
+    below: tuple[str, ...] = ()  # of globs: each starts with one of these; empty: with anything
+
+
+def globs(
+    key: str,
+    extra_key: str,
+    *,
+    default: tuple[str, ...] = (),
+    may_be_empty: bool = False,
+    may_be_everything: bool = True,
+    below: tuple[str, ...] = (),
+) -> Any:
+    """A field that holds path globs (`layerproof.rules.globs`)."""
+    setting = Setting(key, "globs", (), extra_key, may_be_empty, may_be_everything, below)
+    return field(default=default, metadata={"setting": setting})
+
+
+def flag(key: str, *, default: bool) -> Any:
+    """A field that holds true or false."""
+    return field(default=default, metadata={"setting": Setting(key, "flag")})
+
+
+def choice(key: str, choices: tuple[str, ...], *, default: str) -> Any:
+    """A field that holds one of a few words."""
+    return field(default=default, metadata={"setting": Setting(key, "choice", choices)})
+
+
+def settings_of(settings: type[RuleSettings]) -> dict[str, Setting]:
+    """The settings of a rule by field name."""
+    return {item.name: item.metadata["setting"] for item in fields(settings)}
+
+
+SettingsT_contra = TypeVar("SettingsT_contra", bound=RuleSettings, contravariant=True)
+
+
+class Rule(Protocol[SettingsT_contra]):
+    """One rule; listed in `layerproof.rules.registry`."""
+
+    @property
+    def id(self) -> str:
+        """Stable kebab-case name: in policies, in machine output, of its files."""
+
+    @property
+    def severity(self) -> Severity:
+        """Of its ordinary finding; a policy may set another."""
+
+    @property
+    def doc(self) -> str:
+        """One sentence: when a layer or an image fails."""
+
+    @property
+    def settings(self) -> type[RuleSettings]:
+        """The type of its settings; without arguments, its defaults."""
+
+    def check(self, facts: ImageFacts, settings: SettingsT_contra) -> tuple[Finding, ...]:
+        """Judge. Raises nothing, whatever the facts hold."""

@@ -1,0 +1,438 @@
+"""`protected-path`: a layer replaces, deletes, re-modes, re-links or shadows a protected path.
+
+Judged are the changes that a layer makes to the tree below it (`layerproof.model.change`):
+
+1. A change counts when the changed path, the path that it leads to or that hides it
+   (`Change.target`), or the entry that did it (`Change.by`) is protected and not excepted. Both
+   spellings of a merged `/usr` are one path (`layerproof.rules.globs`).
+2. Writing the same again (`identical`) never counts; nor does adding a new path, except
+   a. one whose creation alone is refused, such as `/etc/ld.so.preload`,
+   b. a hard link to a protected file of a lower layer,
+   c. a device, or a file with setuid, setgid or capabilities. This, unlike all else, is also judged
+      on paths that are not protected, and when an existing file gains such a right.
+3. On the lowest layer of an image nothing lies below that could be changed, and what a root file
+   system brings is judged by `trusted-base`: 2a and 2c begin with the second layer.
+4. A layer that was not indexed makes `unknown`.
+5. What one entry did, such as hiding all of `/usr`, is one finding with a count and examples. Other
+   changes are findings of their own, up to `MAX_FINDINGS` per layer; the rest is one per kind.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from layerproof.model.change import Change, ChangeKind
+from layerproof.model.entry import (
+    BLOCK,
+    CHARACTER,
+    DIRECTORY,
+    FILE,
+    HARDLINK,
+    KIND_NAMES,
+    SYMLINK,
+    Entry,
+)
+from layerproof.model.facts import ImageFacts, LayerFacts
+from layerproof.model.finding import Finding, Severity, Status
+from layerproof.rules.globs import GlobSet, is_wild
+from layerproof.rules.interface import RuleSettings, flag, globs
+from layerproof.rules.text import plural, shell_word, show_path, show_text
+
+MAX_FINDINGS = 50  # per layer, before the rest is summed up
+MAX_EXAMPLES = 20  # paths that a finding's evidence lists
+# Additions are recorded only here: elsewhere, a list of refused creations would never match.
+RECORDED_ADDITIONS = ("/etc/", "/root/", "/home/")
+
+_CAPABILITY = "security.capability"
+_SETUID, _SETGID = 0o4000, 0o2000
+# What `Change.by` did to a whole folder, so that its changes are one finding.
+_SWEEPING = (ChangeKind.DELETED, ChangeKind.REDIRECTED)
+
+
+@dataclass(frozen=True, slots=True)
+class ProtectedPathSettings(RuleSettings):
+    """The lists come from the policy; empty ones protect nothing (`policy/defaults.py`)."""
+
+    paths: tuple[str, ...] = globs("paths", "extraPaths")
+    creation: tuple[str, ...] = globs("creation", "extraCreation", below=RECORDED_ADDITIONS)
+    exceptions: tuple[str, ...] = globs(
+        "except", "extraExcept", may_be_empty=True, may_be_everything=False
+    )
+    privileged: bool = flag("privileged", default=True)  # whether 2c is judged
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A change that counts."""
+
+    change: Change
+    kind: str  # the change's kind, or "created", "linked", "privileged"
+    glob: str  # what protects it; "" for "privileged"
+
+    @property
+    def group(self) -> tuple[str, str, bytes, bytes]:
+        """Hits of one group were done by one entry and make one finding."""
+        change = self.change
+        if change.kind in _SWEEPING:
+            return (self.kind, change.cause, change.by or change.path, b"")
+        return (self.kind, change.cause, change.path, change.target)
+
+    @property
+    def order(self) -> tuple[bool, bytes, bytes]:
+        """Those that the list names exactly first."""
+        return (is_wild(self.glob) or not self.glob, self.change.path, self.change.target)
+
+
+@dataclass(frozen=True, slots=True)
+class ProtectedPath:
+    """See the module."""
+
+    id: ClassVar[str] = "protected-path"
+    severity: ClassVar[Severity] = Severity.HIGH
+    doc: ClassVar[str] = (
+        "A layer replaces, deletes, re-modes, re-links or shadows a protected path of the layers "
+        "below, creates a refused one, or adds a privileged file."
+    )
+    settings: ClassVar[type[ProtectedPathSettings]] = ProtectedPathSettings
+
+    def check(self, facts: ImageFacts, settings: ProtectedPathSettings) -> tuple[Finding, ...]:
+        """Findings on the layers above the base, lowest first."""
+        if not facts.above_base:
+            return ()
+        lists = _Lists(settings)
+        found: list[Finding] = []
+        for layer in facts.above_base:
+            if layer.changes is None:
+                found.append(self._not_indexed(facts, layer))
+            else:
+                found.extend(self._judge(layer, layer.changes.changes, lists))
+        return tuple(found)
+
+    def _judge(
+        self, layer: LayerFacts, changes: Iterable[Change], lists: "_Lists"
+    ) -> Iterable[Finding]:
+        above = layer.layer.position > 0
+        groups: dict[tuple[str, str, bytes, bytes], list[Hit]] = {}
+        for change in changes:
+            hit = lists.hit(change, above=above)
+            if hit is not None:
+                groups.setdefault(hit.group, []).append(hit)
+        for hits in groups.values():
+            hits.sort(key=lambda hit: hit.order)
+        ordered = sorted(groups.values(), key=lambda hits: (hits[0].order, hits[0].group))
+        if len(ordered) > MAX_FINDINGS:
+            ordered[MAX_FINDINGS:] = _by_kind(ordered[MAX_FINDINGS:])
+        for hits in ordered:
+            yield self._finding(layer, hits)
+
+    def _finding(self, layer: LayerFacts, hits: Sequence[Hit]) -> Finding:
+        first = hits[0]
+        one = len(hits) == 1
+        return Finding(
+            rule=self.id,
+            status=Status.FAIL,
+            severity=Severity.MEDIUM if _only_setgid(hits) else self.severity,
+            message=_message(first) if one else _summary(hits),
+            remedy=(
+                "rebuild without this change, or make it in the trusted base; if it is meant, name "
+                "the path in the policy: rules.protected-path.extraExcept"
+            ),
+            position=layer.layer.position,
+            chain_id=layer.layer.chain_id,
+            evidence=_evidence_of_one(first) if one else _evidence_of_many(hits),
+        )
+
+    def _not_indexed(self, facts: ImageFacts, layer: LayerFacts) -> Finding:
+        return Finding(
+            rule=self.id,
+            status=Status.UNKNOWN,
+            severity=Severity.MEDIUM,
+            message="the layer is not indexed: what it changes is not known",
+            remedy=f"layerproof index {shell_word(facts.image.reference)}",
+            position=layer.layer.position,
+            chain_id=layer.layer.chain_id,
+            evidence={"diffId": layer.layer.diff_id},
+        )
+
+
+class _Lists:
+    """The settings, ready for matching."""
+
+    __slots__ = ("_creation", "_exceptions", "_paths", "_privileged")
+
+    def __init__(self, settings: ProtectedPathSettings) -> None:
+        self._paths = GlobSet(settings.paths)
+        self._creation = GlobSet(settings.creation)
+        self._exceptions = GlobSet(settings.exceptions)
+        self._privileged = settings.privileged
+
+    def hit(self, change: Change, *, above: bool) -> Hit | None:
+        """Why the change counts, or None."""
+        if change.kind is ChangeKind.IDENTICAL:
+            return None
+        if change.kind is ChangeKind.ADDED:
+            return self._added(change, above=above)
+        for path in (change.path, change.target, change.by):
+            # b"" is the root as a path, but "none" as a target or doer
+            glob = self._paths.match(path) if path or path is change.path else None
+            if glob is not None and self._exceptions.match(path) is None:
+                return Hit(change, change.kind, glob)
+        return self._gained(change) if above else None
+
+    def _added(self, change: Change, *, above: bool) -> Hit | None:
+        linked = _lower_file(change)
+        if linked and self._exceptions.match(linked) is None:
+            glob = self._paths.match(linked)
+            if glob is not None:
+                return Hit(change, "linked", glob)
+        is_folder = change.after is not None and change.after.kind == DIRECTORY
+        if above and not is_folder and self._exceptions.match(change.path) is None:
+            glob = self._creation.match(change.path)
+            if glob is not None:
+                return Hit(change, "created", glob)
+        return self._gained(change) if above else None
+
+    def _gained(self, change: Change) -> Hit | None:
+        if not self._privileged or not _rights(change):
+            return None
+        if self._exceptions.match(change.path) is not None:
+            return None
+        return Hit(change, "privileged", "")
+
+
+def gained_rights(before: Entry | None, after: Entry | None) -> tuple[str, ...]:
+    """The rights that a file has now and had not: "setuid root", "setgid 42", "capabilities"."""
+    if after is None:
+        return ()
+    if after.kind in (CHARACTER, BLOCK):
+        same = before is not None and (before.kind, before.device) == (after.kind, after.device)
+        return () if same else (f"a {KIND_NAMES[after.kind]}",)
+    if after.kind not in (FILE, HARDLINK):
+        return ()
+    had = before if before is not None and before.kind in (FILE, HARDLINK) else None
+    rights = []
+    for bit, word, mine, theirs in (
+        (_SETUID, "setuid", after.uid, had.uid if had else -1),
+        (_SETGID, "setgid", after.gid, had.gid if had else -1),
+    ):
+        if after.mode & bit and not (had and had.mode & bit and mine == theirs):
+            rights.append(f"{word} {mine or 'root'}")
+    capability = after.xattrs.get(_CAPABILITY)
+    if capability and (had is None or had.xattrs.get(_CAPABILITY) != capability):
+        rights.append("with capabilities")
+    return tuple(rights)
+
+
+def _lower_file(change: Change) -> bytes:
+    """The file of a lower layer that an added hard link names; b"" for other additions."""
+    if change.cause == "hardlink" or (change.after and change.after.kind == HARDLINK):
+        return change.target or (change.after and change.after.link) or b""
+    return b""
+
+
+def _rights(change: Change) -> tuple[str, ...]:
+    """What `change.path` itself gained."""
+    if change.kind in (ChangeKind.ADDED, ChangeKind.REPLACED, ChangeKind.ATTRIBUTES):
+        return gained_rights(change.before, change.after)
+    return ()
+
+
+def _only_setgid(hits: Sequence[Hit]) -> bool:
+    return all(
+        hit.kind == "privileged"
+        and all(right.startswith("setgid") for right in _rights(hit.change))
+        for hit in hits
+    )
+
+
+def _by_kind(groups: Iterable[list[Hit]]) -> list[list[Hit]]:
+    kinds: dict[str, list[Hit]] = {}
+    for hits in groups:
+        kinds.setdefault(hits[0].kind, []).extend(hits)
+    for hits in kinds.values():
+        hits.sort(key=lambda hit: hit.order)
+    return [kinds[kind] for kind in sorted(kinds)]
+
+
+# --- words -------------------------------------------------------------------------------------
+
+
+def _message(hit: Hit) -> str:
+    rights = _rights(hit.change)
+    if rights and hit.kind != "linked":
+        return _privilege(hit.change, rights)
+    return _WORDS.get(hit.kind, _replacement)(hit.change)
+
+
+def _linked(change: Change) -> str:
+    return f"adds {show_path(change.path)} as a hard link to {show_path(_lower_file(change))}"
+
+
+def _created(change: Change) -> str:
+    return f"creates {show_path(change.path)}"
+
+
+def _deleted(change: Change) -> str:
+    return f"deletes {show_path(change.path)} ({_how(change)})"
+
+
+def _redirected(change: Change) -> str:
+    done_by = f", by {show_path(change.by)}" if change.by not in (b"", change.path) else ""
+    return f"leads {show_path(change.path)} to {show_path(change.target)}{done_by}"
+
+
+def _shadowed(change: Change) -> str:
+    return f"adds {show_path(change.target)}, which hides {show_path(change.path)}"
+
+
+def _attributes(change: Change) -> str:
+    return f"changes {show_path(change.path)}: {_differences(change.before, change.after)}"
+
+
+def _privilege(change: Change, rights: tuple[str, ...]) -> str:
+    path, what = show_path(change.path), " and ".join(rights)
+    if change.after is not None and change.after.kind in (CHARACTER, BLOCK):
+        return f"{'adds' if change.before is None else 'replaces'} {path}: {what}"
+    mode = f"{change.after.mode:04o}" if change.after else ""
+    if change.before is None:
+        return f"adds {path} {what} (mode {mode})"
+    verb = "makes" if change.kind is ChangeKind.ATTRIBUTES else "replaces and makes"
+    return f"{verb} {path} {what} (mode {change.before.mode:04o} → {mode})"
+
+
+def _replacement(change: Change) -> str:
+    path, before, after = show_path(change.path), change.before, change.after
+    if before is None or after is None:
+        return f"replaces {path}"
+    if before.kind != after.kind:
+        return f"turns {path} from a {KIND_NAMES[before.kind]} into a {_thing(after)}"
+    if after.kind == SYMLINK:
+        return f"re-links {path}: {_link(before)} → {_link(after)}"
+    if before.sha256 != after.sha256:
+        return f"replaces {path}: {_hash(before)} → {_hash(after)}"
+    return f"replaces {path}: {_differences(before, after)}"
+
+
+def _differences(before: Entry | None, after: Entry | None) -> str:
+    if before is None or after is None:
+        return "its attributes"
+    found = []
+    if before.mode != after.mode:
+        found.append(f"mode {before.mode:04o} → {after.mode:04o}")
+    if (before.uid, before.gid) != (after.uid, after.gid):
+        found.append(f"owner {before.uid}:{before.gid} → {after.uid}:{after.gid}")
+    names = sorted(
+        name
+        for name in before.xattrs.keys() | after.xattrs.keys()
+        if before.xattrs.get(name) != after.xattrs.get(name)
+    )
+    if names:
+        found.append("extended attributes " + show_text(", ".join(names)))
+    return "; ".join(found) or "its attributes"
+
+
+def _how(change: Change) -> str:
+    by = change.by or change.path
+    if change.cause == "whiteout":
+        folder, _, name = by.rpartition(b"/")
+        return f"whiteout {show_path((folder + b'/' if folder else b'') + b'.wh.' + name)}"
+    if change.cause == "opaque":
+        return f"opaque folder {show_path(by)}"
+    if change.cause == "type-change":
+        return f"{show_path(by)} is a folder no more"
+    return show_text(change.cause) or "no cause known"
+
+
+_WORDS: Mapping[str, Callable[[Change], str]] = {
+    "linked": _linked,
+    "created": _created,
+    ChangeKind.DELETED: _deleted,
+    ChangeKind.REDIRECTED: _redirected,
+    ChangeKind.SHADOWED: _shadowed,
+    ChangeKind.ATTRIBUTES: _attributes,
+}
+_DEEDS = {
+    "linked": "adds hard links to {}",
+    "created": "creates {} that are refused",
+    "privileged": "adds {} with special rights",
+    ChangeKind.DELETED: "deletes {}",
+    ChangeKind.REPLACED: "replaces {}",
+    ChangeKind.ATTRIBUTES: "changes owner, mode or attributes of {}",
+    ChangeKind.REDIRECTED: "redirects {}",
+    ChangeKind.SHADOWED: "hides {} behind other names",
+}
+
+
+def _summary(hits: Sequence[Hit]) -> str:
+    first = hits[0]
+    noun = "path" if first.kind in ("created", "privileged") else "protected path"
+    said = _DEEDS.get(first.kind, "changes {}").format(plural(len(hits), noun))
+    if len({hit.group for hit in hits}) > 1:
+        return f"{said}, such as {show_path(first.change.path)}"
+    if first.kind == ChangeKind.DELETED:
+        how = _how(first.change)
+    else:
+        how = f"by {show_path(first.change.by)}"
+    return f"{said} ({how}), such as {show_path(first.change.path)}"
+
+
+def _thing(entry: Entry) -> str:
+    name = KIND_NAMES[entry.kind]
+    return f"{name} to {_link(entry)}" if entry.kind in (SYMLINK, HARDLINK) else name
+
+
+def _link(entry: Entry) -> str:
+    return show_text((entry.link or b"").decode("utf-8", "backslashreplace"))
+
+
+def _hash(entry: Entry) -> str:
+    return entry.sha256.hex()[:12] + "…" if entry.sha256 else KIND_NAMES[entry.kind]
+
+
+# --- evidence ----------------------------------------------------------------------------------
+
+
+def _evidence_of_one(hit: Hit) -> dict[str, object]:
+    change = hit.change
+    found: dict[str, object] = {"change": str(hit.kind), "path": show_path(change.path)}
+    if hit.glob:
+        found["glob"] = hit.glob
+    if change.cause:
+        found["cause"] = show_text(change.cause)
+    if change.by:
+        found["by"] = show_path(change.by)
+    if change.target:
+        found["target"] = show_path(change.target)
+    for name, entry in (("before", change.before), ("after", change.after)):
+        if entry is not None:
+            found[name] = _entry(entry)
+    return found
+
+
+def _evidence_of_many(hits: Sequence[Hit]) -> dict[str, object]:
+    found: dict[str, object] = {
+        "change": str(hits[0].kind),
+        "total": len(hits),
+        "paths": [show_path(hit.change.path) for hit in hits[:MAX_EXAMPLES]],
+    }
+    if len({hit.group for hit in hits}) == 1:
+        found["cause"] = show_text(hits[0].change.cause)
+        found["by"] = show_path(hits[0].change.by or hits[0].change.path)
+    return found
+
+
+def _entry(entry: Entry) -> dict[str, object]:
+    found: dict[str, object] = {
+        "type": KIND_NAMES[entry.kind],
+        "mode": f"{entry.mode:04o}",
+        "owner": f"{entry.uid}:{entry.gid}",
+    }
+    if entry.sha256 is not None:
+        found["sha256"] = entry.sha256.hex()
+    if entry.link is not None:
+        found["link"] = _link(entry)
+    if entry.device is not None:
+        found["device"] = f"{entry.device[0]}:{entry.device[1]}"
+    if entry.xattrs:
+        found["xattrs"] = [show_text(name) for name in sorted(entry.xattrs)]
+    return found

@@ -1,0 +1,15 @@
+"""Every rule, in the order in which verdicts name them. Adding one is one line here."""
+
+from typing import Any
+
+from layerproof.rules.interface import Rule
+from layerproof.rules.lying_base_label import LyingBaseLabel
+from layerproof.rules.protected_path import ProtectedPath
+from layerproof.rules.trusted_base import TrustedBase
+
+# Any: each rule takes its own settings, and the policy pairs them
+RULES: tuple[Rule[Any], ...] = (
+    TrustedBase(),
+    ProtectedPath(),
+    LyingBaseLabel(),
+)
