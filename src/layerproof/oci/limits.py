@@ -23,6 +23,7 @@ class Limits:
     json_bytes: int = 8 * MiB  # one manifest, index or config
     json_depth: int = 64
     layers: int = 1024  # layers of one image
+    implied_bytes: int = 64 * MiB  # folders that no entry names but paths imply, in one image
     index_manifests: int = 1024  # manifests in one image index
     archive_members: int = 65_536  # files and folders in an archive of images
     capture_bytes: int = 64 * MiB  # one file kept for an analyser; a larger one is reported
