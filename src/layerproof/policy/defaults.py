@@ -1,11 +1,18 @@
-"""What is protected when nobody says otherwise.
+"""The policy that holds when nobody says otherwise: every rule refuses.
 
-Chosen so that a layer made by an ordinary `apt-get install`, `apk add`, `pip install`, `npm
+The protected paths are chosen so that a layer made by an ordinary `apt-get install`, `apk add`, `pip install`, `npm
 install` or `COPY` passes, and one that changes who may log in, what runs, what is loaded or whom
 the system believes does not. An upgrade of the base's own packages, and a package that makes an
 account, do change such files: they belong into the base. Each list can be replaced or extended in
 the policy file; `docs/reference/rules/protected-path.md` explains the choice.
 """
+
+from collections.abc import Mapping
+
+from layerproof.policy.model import Policy, RulePolicy
+from layerproof.rules.interface import RuleSettings
+from layerproof.rules.protected_path import ProtectedPath, ProtectedPathSettings
+from layerproof.rules.registry import RULES
 
 # What a layer may not replace, delete, re-mode, re-link or shadow, if a layer below has it.
 PROTECTED_PATHS: tuple[str, ...] = (
@@ -146,4 +153,15 @@ EXCEPTIONS: tuple[str, ...] = (
     "/lib/apk/db/**",
     "/usr/lib/locale/**",
     "/usr/lib/sysimage/**",
+)
+
+# Settings whose defaults are a matter of policy, not of the rule.
+_SETTINGS: Mapping[str, RuleSettings] = {
+    ProtectedPath.id: ProtectedPathSettings(
+        paths=PROTECTED_PATHS, creation=REFUSED_CREATIONS, exceptions=EXCEPTIONS
+    ),
+}
+
+DEFAULT_POLICY = Policy(
+    rules={rule.id: RulePolicy(_SETTINGS.get(rule.id) or rule.settings()) for rule in RULES}
 )

@@ -1,26 +1,23 @@
-"""A parsed policy: what the evaluator takes. Built in code, or from a file by `policy.load`.
+"""A parsed policy: what the evaluator takes. From a file by `policy.load`, or `policy.defaults`.
 
 1. A policy has an entry for every rule; a file that does not name one keeps its defaults.
 2. `Policy.digest` is over the canonical JSON of the parsed policy: two files that mean the same
    have the same digest, and a changed default changes it.
 3. `to_json` and `from_json` keep a parsed policy, so that later processes need no YAML. The key
-   under which to keep it is `cache_key`: it changes with the file and with the defaults.
+   under which to keep it is `policy.load.cache_key`.
 """
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from hashlib import sha256
 from typing import Any
 
 from layerproof.errors import PolicyError
 from layerproof.model.digest import Digest
 from layerproof.model.finding import Effect, Severity
 from layerproof.model.verdict import Decision
-from layerproof.policy.defaults import EXCEPTIONS, PROTECTED_PATHS, REFUSED_CREATIONS
 from layerproof.rules.interface import Rule, RuleSettings, settings_of
-from layerproof.rules.protected_path import ProtectedPath, ProtectedPathSettings
 from layerproof.rules.registry import RULES
 
 _FORM = "layerproof.policy/1"  # of the JSON below; another form is another policy
@@ -56,8 +53,14 @@ class Policy:
         return Digest.of(self.to_json())
 
     def of(self, rule: Rule[Any]) -> RulePolicy:
-        """What holds for a rule; one that the policy does not know refuses, as by default."""
-        return self.rules.get(rule.id) or default_rule_policy(rule)
+        """What holds for a rule. Raises PolicyError if that is nothing: nobody may guess it."""
+        found = self.rules.get(rule.id)
+        if found is None:
+            raise PolicyError(
+                f"the policy says nothing about the rule {rule.id}",
+                remedy="make it from a file or from the default policy: these know every rule",
+            )
+        return found
 
     def to_json(self) -> bytes:
         """Canonical JSON: sorted keys, no spaces."""
@@ -86,28 +89,6 @@ class Policy:
                 f"a kept policy cannot be read: {type(error).__name__}",
                 remedy="parse the policy file again",
             ) from error
-
-
-# Settings whose defaults are a matter of policy, not of the rule.
-_DEFAULT_SETTINGS: Mapping[str, RuleSettings] = {
-    ProtectedPath.id: ProtectedPathSettings(
-        paths=PROTECTED_PATHS, creation=REFUSED_CREATIONS, exceptions=EXCEPTIONS
-    ),
-}
-
-
-def default_rule_policy(rule: Rule[Any]) -> RulePolicy:
-    """The default for a rule: it refuses."""
-    return RulePolicy(_DEFAULT_SETTINGS.get(rule.id) or rule.settings())
-
-
-DEFAULT_POLICY = Policy(rules={rule.id: default_rule_policy(rule) for rule in RULES})
-
-
-def cache_key(text: bytes) -> str:
-    """Under which to keep the parsed form of a policy file with these bytes."""
-    seed = sha256(DEFAULT_POLICY.to_json()).digest()
-    return "policy:" + sha256(seed + text).hexdigest()
 
 
 def _rule_document(rule: RulePolicy) -> dict[str, object]:

@@ -12,16 +12,18 @@ Judged are the changes that a layer makes to the tree below it (`layerproof.mode
       on paths that are not protected, and when an existing file gains such a right.
 3. On the lowest layer of an image nothing lies below that could be changed, and what a root file
    system brings is judged by `trusted-base`: 2a and 2c begin with the second layer.
-4. A layer that was not indexed makes `unknown`.
+4. A layer that was not indexed makes `unknown`, and so does one whose changes are counted but not
+   all listed.
 5. What one entry did, such as hiding all of `/usr`, is one finding with a count and examples. Other
    changes are findings of their own, up to `MAX_FINDINGS` per layer; the rest is one per kind.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from layerproof.model.change import Change, ChangeKind
+from layerproof.model.change import Cause, Change, ChangeKind, ChangeSet
 from layerproof.model.entry import (
     BLOCK,
     CHARACTER,
@@ -105,6 +107,8 @@ class ProtectedPath:
             if layer.changes is None:
                 found.append(self._not_indexed(facts, layer))
             else:
+                if missing := _not_listed(layer.changes):
+                    found.append(self._incomplete(facts, layer, missing))
                 found.extend(self._judge(layer, layer.changes.changes, lists))
         return tuple(found)
 
@@ -143,15 +147,27 @@ class ProtectedPath:
         )
 
     def _not_indexed(self, facts: ImageFacts, layer: LayerFacts) -> Finding:
+        message = "the layer is not indexed: what it changes is not known"
+        return self._unknown(facts, layer, message, {"diffId": layer.layer.diff_id})
+
+    def _incomplete(self, facts: ImageFacts, layer: LayerFacts, missing: int) -> Finding:
+        message = (
+            f"{plural(missing, 'change')} of the layer cannot be judged: only a count is known"
+        )
+        return self._unknown(facts, layer, message, {"total": missing})
+
+    def _unknown(
+        self, facts: ImageFacts, layer: LayerFacts, message: str, evidence: dict[str, object]
+    ) -> Finding:
         return Finding(
             rule=self.id,
             status=Status.UNKNOWN,
             severity=Severity.MEDIUM,
-            message="the layer is not indexed: what it changes is not known",
+            message=message,
             remedy=f"layerproof index {shell_word(facts.image.reference)}",
             position=layer.layer.position,
             chain_id=layer.layer.chain_id,
-            evidence={"diffId": layer.layer.diff_id},
+            evidence=evidence,
         )
 
 
@@ -200,6 +216,16 @@ class _Lists:
         return Hit(change, "privileged", "")
 
 
+def _not_listed(changes: ChangeSet) -> int:
+    """How many changes other than plain additions and identical rewrites are only counted."""
+    listed = Counter(change.kind for change in changes.changes)
+    return sum(
+        max(0, count - listed[kind])
+        for kind, count in changes.counts.items()
+        if kind not in (ChangeKind.ADDED, ChangeKind.IDENTICAL)
+    )
+
+
 def gained_rights(before: Entry | None, after: Entry | None) -> tuple[str, ...]:
     """The rights that a file has now and had not: "setuid root", "setgid 42", "capabilities"."""
     if after is None:
@@ -225,9 +251,7 @@ def gained_rights(before: Entry | None, after: Entry | None) -> tuple[str, ...]:
 
 def _lower_file(change: Change) -> bytes:
     """The file of a lower layer that an added hard link names; b"" for other additions."""
-    if change.cause == "hardlink" or (change.after and change.after.kind == HARDLINK):
-        return change.target or (change.after and change.after.link) or b""
-    return b""
+    return change.target if change.cause == Cause.HARDLINK else b""
 
 
 def _rights(change: Change) -> tuple[str, ...]:
@@ -333,12 +357,12 @@ def _differences(before: Entry | None, after: Entry | None) -> str:
 
 def _how(change: Change) -> str:
     by = change.by or change.path
-    if change.cause == "whiteout":
+    if change.cause == Cause.WHITEOUT:
         folder, _, name = by.rpartition(b"/")
         return f"whiteout {show_path((folder + b'/' if folder else b'') + b'.wh.' + name)}"
-    if change.cause == "opaque":
+    if change.cause == Cause.OPAQUE:
         return f"opaque folder {show_path(by)}"
-    if change.cause == "type-change":
+    if change.cause == Cause.TYPE_CHANGE:
         return f"{show_path(by)} is a folder no more"
     return show_text(change.cause) or "no cause known"
 
