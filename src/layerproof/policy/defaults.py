@@ -1,10 +1,10 @@
 """The policy that holds when nobody says otherwise: every rule refuses.
 
-The protected paths are chosen so that a layer made by an ordinary `apt-get install`, `apk add`, `pip install`, `npm
-install` or `COPY` passes, and one that changes who may log in, what runs, what is loaded or whom
-the system believes does not. An upgrade of the base's own packages, and a package that makes an
-account, do change such files: they belong into the base. Each list can be replaced or extended in
-the policy file; `docs/reference/rules/protected-path.md` explains the choice.
+The protected paths are chosen so that a layer made by an ordinary `apt-get install`, `apk add`,
+`pip install`, `npm install` or `COPY` passes, and one that changes who may log in, what runs, what
+is loaded or whom the system believes does not. An upgrade of the base's own packages, and a package
+that makes an account, do change such files: they belong into the base. Each list can be replaced or
+extended in the policy file; `docs/reference/rules/protected-path.md` explains the choice.
 """
 
 from collections.abc import Mapping
