@@ -10,7 +10,7 @@ Collectors see hostile bytes: they never raise on bad content, they report it in
 An analyser that changes what it finds raises its `version`; layers are then read again.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -29,6 +29,8 @@ class Interest:
     folders: frozenset[bytes] = frozenset()  # whole files directly inside one of these folders
     suffixes: tuple[bytes, ...] = ()  # whole files, by the end of their path
     magics: frozenset[bytes] = frozenset()  # first HEAD_BYTES of files by their first 2 bytes
+    # a last look at the whole path of a file that one of the first four named; None: take all
+    accepts: Callable[[bytes], bool] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,36 @@
+"""Every analyser, listed explicitly. A new one is one file, one line here, one fixture, one section
+in `docs/reference/analysers.md`."""
+
+from collections.abc import Iterable
+
+from layerproof.analysis.apk import ApkAnalyser
+from layerproof.analysis.dispatch import Dispatch
+from layerproof.analysis.dpkg import DpkgAnalyser
+from layerproof.analysis.entries import EntriesAnalyser
+from layerproof.analysis.interface import Analyser
+from layerproof.analysis.node import NodeAnalyser
+from layerproof.analysis.os_release import OsReleaseAnalyser
+from layerproof.analysis.privileges import PrivilegesAnalyser
+from layerproof.analysis.programs import ProgramsAnalyser
+from layerproof.analysis.python import PythonAnalyser
+
+ANALYSERS: tuple[Analyser, ...] = (
+    ApkAnalyser(),
+    DpkgAnalyser(),
+    EntriesAnalyser(),
+    NodeAnalyser(),
+    OsReleaseAnalyser(),
+    PrivilegesAnalyser(),
+    ProgramsAnalyser(),
+    PythonAnalyser(),
+)
+
+
+def analysers_key(analysers: Iterable[Analyser]) -> str:
+    """What facts were made with: "apk@1 dpkg@2 …", sorted by id."""
+    return " ".join(sorted(f"{analyser.id}@{analyser.version}" for analyser in analysers))
+
+
+def dispatch() -> Dispatch:
+    """Look-up tables for all analysers."""
+    return Dispatch(ANALYSERS)
