@@ -164,3 +164,26 @@ class IndexVersionError(IndexUnavailableError):
     """The index was written by a newer Layerproof."""
 
     code = "index-version"
+
+
+# --- across processes ----------------------------------------------------------------------------
+
+
+def to_wire(error: LayerproofError) -> dict[str, object]:
+    """Plain values, for another process. See `from_wire`."""
+    return {"class": type(error).__name__, "args": list(error.args), **error.__dict__}
+
+
+def from_wire(wire: dict[str, object]) -> LayerproofError:
+    """The same error again: class, text and fields."""
+    family = {cls.__name__: cls for cls in _all_errors(LayerproofError)}
+    cls = family[str(wire.pop("class"))]
+    error = cls.__new__(cls)
+    arguments = wire.pop("args")
+    error.args = tuple(arguments) if isinstance(arguments, list) else ()
+    error.__dict__.update(wire)
+    return error
+
+
+def _all_errors(root: type[LayerproofError]) -> list[type[LayerproofError]]:
+    return [root] + [found for cls in root.__subclasses__() for found in _all_errors(cls)]

@@ -203,6 +203,9 @@ class Observer(Protocol):
         """The layer is in the index."""
 
 
+DONE = -1  # instead of a byte count: the job's layer is in the index
+
+
 class Workers(Protocol):
     """Runs jobs side by side. `work(job, report)` may run in a forked process: only what it stores
     or reports outlives it. The first error stops all and is raised."""
@@ -218,4 +221,4 @@ class Workers(Protocol):
         report: Callable[[int, int], None],
     ) -> None:
         """Run `work` for every job, in the order given. `report(job, bytes)` reaches the caller's
-        process."""
+        process, thinned out; `report(job, DONE)` always does."""

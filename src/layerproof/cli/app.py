@@ -1,0 +1,163 @@
+"""What commands share: settings, the index, images by reference, output."""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from layerproof.errors import ImageNotFoundError, UsageError
+
+if TYPE_CHECKING:
+    from layerproof.config import Settings
+    from layerproof.engine.indexer import Indexed
+    from layerproof.engine.ports import Index, Observer
+    from layerproof.model.image import Image, Platform
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class App:
+    """One run of the command line."""
+
+    def __init__(self) -> None:
+        self.output = "table"
+        self.quiet = False
+        self._index: Index | None = None
+
+    @property
+    def json(self) -> bool:
+        """Whether a program reads the output."""
+        return self.output == "json"
+
+    @functools.cached_property
+    def settings(self) -> Settings:
+        """From the environment; `use` changes them."""
+        from layerproof.config import settings
+
+        return settings()
+
+    def use(self, **changes: Any) -> None:
+        """Override settings by options that were given."""
+        given = {name: value for name, value in changes.items() if value}
+        self.settings = replace(self.settings, **given)
+
+    @property
+    def index(self) -> Index:
+        """The layer index, opened once."""
+        if self._index is None:
+            from layerproof.wiring import open_index
+
+            self._index = open_index(self.settings)
+        return self._index
+
+    def close(self) -> None:
+        """Close what was opened."""
+        if self._index is not None:
+            self._index.close()
+
+    def read(self, text: str, platform: str | None) -> Indexed:
+        """Index an image as far as it is not, and say what was done."""
+        from layerproof import wiring
+
+        source = wiring.open_source(wiring.read_reference(text), self.settings)
+        indexer = wiring.open_indexer(self.settings, self.index)
+        observer = self._observer()
+        try:
+            return indexer.run(source, observer, platform=parse_platform(platform))
+        finally:
+            source.close()
+            getattr(observer, "stop", lambda: None)()
+
+    def image(self, text: str, platform: str | None, *, offline: bool = False) -> Image:
+        """An image by reference, indexed first if need be; by digest, and with `offline`, what the
+        index knows. Raises ImageNotFoundError."""
+        from layerproof.engine.lookup import find_image
+
+        found = find_image(self.index, text, parse_platform(platform), offline=offline)
+        if found is not None and (offline or self._complete(found)):
+            return found
+        if offline:
+            raise ImageNotFoundError(
+                "the index does not know this image",
+                where=text,
+                remedy="leave out --offline, or index it: layerproof index " + text,
+            )
+        return self.read(text, platform).image
+
+    def _complete(self, image: Image) -> bool:
+        """Whether every layer was read by today's analysers."""
+        from layerproof.analysis.registry import ANALYSERS, analysers_key
+
+        chains = {layer.chain_id for layer in image.layers}
+        return self.index.known_chains(chains, analysers_key(ANALYSERS)) == chains
+
+    def _observer(self) -> Observer:
+        from layerproof.cli.progress import Bars, Silent
+
+        return Bars() if sys.stderr.isatty() and not self.quiet and not self.json else Silent()
+
+    def emit(self, documents: Iterable[object]) -> None:
+        """JSON Lines on standard output."""
+        for document in documents:
+            click.echo(json.dumps(document))
+
+
+def parse_platform(text: str | None) -> Platform | None:
+    """`os/architecture[/variant]`. Raises UsageError."""
+    if text is None:
+        return None
+    from layerproof.model.image import Platform
+
+    parts = text.split("/")
+    if not 2 <= len(parts) <= 3 or not all(parts):
+        raise UsageError(
+            f"{text!r} is not a platform", where="--platform", remedy="for example: linux/arm64"
+        )
+    return Platform(*parts)
+
+
+def shared(function: F) -> F:
+    """Options of every command: --index, --output, --quiet. The command gets the App first."""
+
+    @click.option(
+        "--index",
+        "index_file",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="The index file (LAYERPROOF_INDEX).",
+    )
+    @click.option(
+        "-o",
+        "--output",
+        type=click.Choice(["table", "json"]),
+        default="table",
+        help="For people, or one JSON document a line.",
+    )
+    @click.option("-q", "--quiet", is_flag=True, help="No progress bars, no remarks.")
+    @click.pass_context
+    @functools.wraps(function)
+    def command(
+        context: click.Context,
+        /,
+        *args: Any,
+        index_file: Path | None,
+        output: str,
+        quiet: bool,
+        **options: Any,
+    ) -> Any:
+        app: App = context.obj
+        app.output, app.quiet = output, quiet
+        app.use(index=index_file)
+        return function(app, *args, **options)
+
+    return command  # type: ignore[return-value]  # click's decorators lose the type
+
+
+platform_option = click.option("--platform", help="os/architecture[/variant]; default: this one.")
+offline_option = click.option("--offline", is_flag=True, help="Only what the index knows.")

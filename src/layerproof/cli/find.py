@@ -1,0 +1,104 @@
+"""`layerproof find`: search the index."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from layerproof.cli.app import App, shared
+from layerproof.errors import UsageError
+
+if TYPE_CHECKING:
+    from layerproof.engine.search import Found
+
+_SHA256 = re.compile(r"(sha256:)?([a-fA-F0-9]{64})")
+
+
+@click.group()
+def command() -> None:
+    """Find the layers, and the images that use them, that hold or change something.
+
+    Only the index is searched. Exit code 1 when nothing was found.
+    """
+
+
+@command.command()
+@click.argument("path")
+@shared
+def path(app: App, path: str) -> int:
+    """Layers with an entry at PATH, or that delete, hide or redirect it.
+
+    \b
+    layerproof find path /etc/shadow
+    """
+    from layerproof.engine.search import find_path
+    from layerproof.oci.tarheader import clean_path
+
+    return _print(app, find_path(app.index, clean_path(path.encode("utf-8", "surrogateescape"))))
+
+
+@command.command()
+@click.argument("name")
+@shared
+def package(app: App, name: str) -> int:
+    """Layers that list package NAME, or NAME@VERSION, or change it.
+
+    \b
+    layerproof find package openssl
+    layerproof find package xz-utils@5.6.1-1
+    layerproof find package @angular/core@17.0.0
+    """
+    from layerproof.engine.search import find_package
+
+    # A scoped npm name begins with the sign that parts name and version.
+    plain, _, version = name[1:].partition("@")
+    return _print(app, find_package(app.index, name[:1] + plain, version))
+
+
+@command.command()
+@click.argument("what")
+@shared
+def file(app: App, what: str) -> int:
+    """Layers that hold a file with the same bytes: WHAT is its sha256, or a local file.
+
+    \b
+    layerproof find file sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+    layerproof find file ./suspicious.so
+    """
+    from layerproof.engine.search import find_file
+
+    return _print(app, find_file(app.index, _sha256(what)))
+
+
+def _sha256(what: str) -> bytes:
+    match = _SHA256.fullmatch(what)
+    if match:
+        return bytes.fromhex(match[2])
+    import hashlib
+
+    try:
+        with Path(what).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").digest()
+    except OSError as error:
+        raise UsageError(
+            f"neither a sha256 nor a file that can be read: {error}",
+            where=what,
+            remedy="give 64 hex digits, or the path of a file",
+        ) from error
+
+
+def _print(app: App, found: list[Found]) -> int:
+    if app.json:
+        from layerproof.report.documents import found_document
+
+        app.emit(found_document(hit) for hit in found)
+    elif found:
+        from layerproof.report.table import show_found
+
+        show_found(found)
+    elif not app.quiet:
+        click.echo("nothing in the index has it")
+    return 0 if found else 1

@@ -1,0 +1,115 @@
+"""The command line: parse, call, print. Commands are imported when they are called."""
+
+import importlib
+import json
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from layerproof import __version__
+from layerproof.cli.app import App
+from layerproof.errors import LayerproofError, PolicyError
+
+_COMMANDS = {
+    "check": "Decide whether images may run here, layer by layer.",
+    "demo": "See it work on images made on the spot, offline.",
+    "diff": "Show what a layer changes, or how two images differ.",
+    "find": "Find the layers and images that hold a path, package or file.",
+    "index": "Read images into the layer index.",
+    "show": "Show an image's stack of layers.",
+    "trust": "Declare images trusted, list or revoke such trust.",
+}
+
+_HELP = """Layerproof keeps container images honest, layer by layer.
+
+\b
+  layerproof demo                            see it work, offline
+  layerproof trust add debian:12 -r "our base"
+  layerproof check docker://ghcr.io/org/app:1.0
+  layerproof show oci:./image
+
+IMAGE is written as skopeo and podman write it: docker://HOST/NAME:TAG[@DIGEST],
+docker-daemon:NAME, docker-archive:FILE, oci:DIR[:TAG], oci-archive:FILE,
+rootfs:FILE; a bare name is a registry's, a path that exists is recognised.
+
+Exit codes: 0 admit, 1 refuse, 2 wrong use, 3 could not decide.
+"""
+
+
+class Lazy(click.Group):
+    """A group that knows its commands' names without importing them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names, for the help."""
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the module of the command."""
+        if cmd_name not in _COMMANDS:
+            return None
+        command = importlib.import_module(f"layerproof.cli.{cmd_name}").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """From the table: help must not import every command."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+@click.group(cls=Lazy, help=_HELP, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="layerproof", message="%(prog)s %(version)s")
+def cli() -> None:
+    """See `_HELP`."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a command line; the exit code."""
+    app = App()
+    try:
+        outcome = cli.main(list(arguments), "layerproof", standalone_mode=False, obj=app)
+        sys.stdout.flush()
+        return outcome if isinstance(outcome, int) else 0
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted; finished layers are kept", err=True)
+        return 130
+    except LayerproofError as error:
+        print_error(error, as_json=app.json)
+        return error.exit_code
+    except BrokenPipeError:
+        # Whoever read our output has enough of it (`| head`); the interpreter must not complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    finally:
+        app.close()
+
+
+def print_error(error: LayerproofError, *, as_json: bool) -> None:
+    """To standard error: one line and a remedy for people, one document for programs."""
+    if as_json:
+        from layerproof.report.documents import error_document
+
+        click.echo(json.dumps(error_document(error)), err=True)
+        return
+    from layerproof.rules.text import show_text
+
+    click.echo(f"layerproof: {show_text(str(error), 2000)}", err=True)
+    if isinstance(error, PolicyError):
+        for problem in error.problems:
+            click.echo(f"  {show_text(problem, 2000)}", err=True)
+    if error.remedy:
+        click.echo(f"  {show_text(error.remedy, 2000)}", err=True)
+
+
+def main() -> None:
+    """The console script."""
+    sys.exit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""Progress bars on a terminal, nothing elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from time import monotonic
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from layerproof.model.image import Image
+
+_REFRESH = 0.1  # seconds
+
+
+class Silent:
+    """An observer that shows nothing."""
+
+    def resolved(self, image: Image, known: Collection[int]) -> None:
+        """See `engine.ports.Observer`."""
+
+    def layer_progress(self, position: int, bytes_read: int) -> None:
+        """See `engine.ports.Observer`."""
+
+    def layer_done(self, position: int) -> None:
+        """See `engine.ports.Observer`."""
+
+
+class Bars:
+    """One bar for all layers that must be read, on standard error.
+
+    Drawn from the calls themselves, without a thread: the process is going to fork.
+    """
+
+    def __init__(self) -> None:
+        self._progress: Progress | None = None
+        self._task: TaskID | None = None
+        self._done: dict[int, int] = {}
+        self._sizes: dict[int, int] = {}
+        self._drawn = 0.0
+
+    def resolved(self, image: Image, known: Collection[int]) -> None:
+        """See `engine.ports.Observer`."""
+        self._sizes = {
+            layer.position: layer.blob.size if layer.blob else 0
+            for layer in image.layers
+            if layer.position not in known
+        }
+        if not self._sizes:
+            return
+        from rich.console import Console
+        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+        from rich.progress import TimeRemainingColumn as Remaining
+
+        total = sum(self._sizes.values()) or None
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            DownloadColumn(),
+            Remaining(),
+            console=Console(stderr=True),
+            auto_refresh=False,
+            transient=True,
+        )
+        self._progress.start()
+        self._task = self._progress.add_task(self._text(0), total=total)
+
+    def layer_progress(self, position: int, bytes_read: int) -> None:
+        """See `engine.ports.Observer`."""
+        self._done[position] = bytes_read
+        self._draw()
+
+    def layer_done(self, position: int) -> None:
+        """See `engine.ports.Observer`."""
+        self._done[position] = self._sizes.get(position, 0)
+        self._sizes.pop(position, None)
+        self._draw(force=True)
+
+    def stop(self) -> None:
+        """Take the bar away."""
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+
+    def _text(self, done: int) -> str:
+        return f"reading {done + len(self._sizes)} layers, {len(self._sizes)} to go"
+
+    def _draw(self, *, force: bool = False) -> None:
+        if self._progress is None or self._task is None:
+            return
+        if not force and monotonic() - self._drawn < _REFRESH:
+            return
+        self._drawn = monotonic()
+        text = f"reading layers, {len(self._sizes)} to go"
+        self._progress.update(self._task, description=text, completed=sum(self._done.values()))
+        self._progress.refresh()

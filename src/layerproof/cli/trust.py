@@ -1,0 +1,123 @@
+"""`layerproof trust`: declarations of trust."""
+
+from __future__ import annotations
+
+import getpass
+from datetime import UTC, datetime, timedelta
+
+import click
+
+from layerproof.cli.app import App, offline_option, platform_option, shared
+from layerproof.errors import UsageError
+
+
+@click.group()
+def command() -> None:
+    """Declare images trusted, list or revoke such trust.
+
+    A trusted image vouches for its layers at their place: its ChainIDs. Images built on all of it
+    have it as their base.
+    """
+
+
+@command.command()
+@click.argument("image")
+@click.option("-r", "--reason", required=True, help="Why; it stands in every verdict.")
+@click.option("--by", default="", help="Who; default: the user who runs the command.")
+@click.option("--expires", help="YYYY-MM-DD (its end, UTC), or a number of days such as 90d.")
+@platform_option
+@offline_option
+@shared
+def add(
+    app: App,
+    image: str,
+    reason: str,
+    by: str,
+    expires: str | None,
+    platform: str | None,
+    offline: bool,
+) -> int:
+    """Trust IMAGE: all of its layers, at their place.
+
+    \b
+    layerproof trust add debian:12 --reason "base image of the platform team"
+    layerproof trust add registry.example/golden@sha256:… -r "release 7" --expires 180d
+    """
+    from layerproof.engine.trust import add_trust
+    from layerproof.wiring import open_clock
+
+    now = open_clock().now()
+    until = _expiry(expires, now)
+    found = app.image(image, platform, offline=offline)
+    record = add_trust(
+        app.index, found, by=by or getpass.getuser(), reason=reason, now=now, expires_at=until
+    )
+    if app.json:
+        from layerproof.report.documents import trust_document
+
+        app.emit([trust_document(record, now)])
+    elif not app.quiet:
+        click.echo(f"trusted {record.reference} as {record.id}: {len(record.chain_ids)} layers")
+    return 0
+
+
+@command.command(name="list")
+@click.option("--all", "everything", is_flag=True, help="Revoked and expired ones too.")
+@shared
+def list_(app: App, everything: bool) -> int:
+    """List trusted images, newest first."""
+    from layerproof.wiring import open_clock
+
+    now = open_clock().now()
+    records = [r for r in app.index.trust_records() if everything or r.active(now)]
+    if app.json:
+        from layerproof.report.documents import trust_document
+
+        app.emit(trust_document(record, now) for record in records)
+    elif records:
+        from layerproof.report.table import show_trust
+
+        show_trust(records, now)
+    elif not app.quiet:
+        click.echo("no image is trusted; begin with: layerproof trust add IMAGE --reason WHY")
+    return 0
+
+
+@command.command()
+@click.argument("what")
+@click.option("-r", "--reason", required=True, help="Why; verdicts say that it once was trusted.")
+@click.option("--by", default="", help="Who; default: the user who runs the command.")
+@shared
+def revoke(app: App, what: str, reason: str, by: str) -> int:
+    """Take trust back: WHAT is an id from `trust list`, a reference, or a digest.
+
+    \b
+    layerproof trust revoke 5f70bf18a086 --reason "CVE-2026-1234 in its libc"
+    """
+    from layerproof.engine.trust import revoke_trust
+    from layerproof.wiring import open_clock
+
+    now = open_clock().now()
+    records = revoke_trust(app.index, what, by=by or getpass.getuser(), reason=reason, now=now)
+    if app.json:
+        from layerproof.report.documents import trust_document
+
+        app.emit(trust_document(record, now) for record in records)
+    elif not app.quiet:
+        for record in records:
+            click.echo(f"revoked {record.id}: {record.reference}")
+    return 0
+
+
+def _expiry(text: str | None, now: datetime) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        if text.endswith("d") and text[:-1].isdigit():
+            return now + timedelta(days=int(text[:-1]))
+        day = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
+    except (ValueError, OverflowError) as error:
+        raise UsageError(
+            f"{text!r} is not a date", where="--expires", remedy="for example: 2027-01-31 or 90d"
+        ) from error
+    return day + timedelta(days=1)

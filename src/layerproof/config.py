@@ -1,0 +1,93 @@
+"""Typed settings, parsed once from the environment; command-line options override them.
+
+| variable | meaning |
+| --- | --- |
+| LAYERPROOF_INDEX | the index file; default `$XDG_DATA_HOME/layerproof/index.db` |
+| LAYERPROOF_POLICY | the policy file; default: the built-in policy |
+| LAYERPROOF_WORKERS | processes that read layers side by side; default: one per processor |
+| LAYERPROOF_INSECURE_REGISTRIES | hosts, comma separated, that may be spoken to in plain HTTP |
+| LAYERPROOF_REGISTRY_MIRRORS | `host=mirror[,mirror…]` entries, separated by blanks |
+| LAYERPROOF_TOKEN_REALMS | further hosts that may be sent registry credentials, comma separated |
+| LAYERPROOF_LIMIT_<NAME> | one cap of `layerproof.oci.limits.Limits`, in bytes or as a count |
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+
+from layerproof.errors import UsageError
+from layerproof.oci.limits import Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that can be set from outside."""
+
+    index: Path
+    policy: Path | None = None
+    workers: int = 0  # 0: one per processor
+    insecure_registries: frozenset[str] = frozenset()
+    mirrors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    token_realms: frozenset[str] = frozenset()
+    limits: Limits = field(default_factory=Limits)
+
+
+def settings(environ: Mapping[str, str] = os.environ) -> Settings:
+    """From environment variables. Raises UsageError that names the variable."""
+    policy = environ.get("LAYERPROOF_POLICY")
+    return Settings(
+        index=Path(environ.get("LAYERPROOF_INDEX") or _data_home(environ) / "layerproof/index.db"),
+        policy=Path(policy) if policy else None,
+        workers=_integer(environ, "LAYERPROOF_WORKERS", 0),
+        insecure_registries=_words(environ, "LAYERPROOF_INSECURE_REGISTRIES"),
+        mirrors=_mirrors(environ),
+        token_realms=_words(environ, "LAYERPROOF_TOKEN_REALMS"),
+        limits=_limits(environ),
+    )
+
+
+def _data_home(environ: Mapping[str, str]) -> Path:
+    home = environ.get("XDG_DATA_HOME", "")
+    # XDG Base Directory Specification: relative paths are invalid and must be ignored.
+    return Path(home) if home.startswith("/") else Path.home() / ".local/share"
+
+
+def _integer(environ: Mapping[str, str], name: str, default: int) -> int:
+    text = environ.get(name)
+    if not text:
+        return default
+    if not text.isascii() or not text.isdigit():
+        raise UsageError(
+            f"{text!r} is not a whole number", where=name, remedy=f"for example: {name}=2"
+        )
+    return int(text)
+
+
+def _words(environ: Mapping[str, str], name: str) -> frozenset[str]:
+    return frozenset(word.strip() for word in environ.get(name, "").split(",") if word.strip())
+
+
+def _mirrors(environ: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    name = "LAYERPROOF_REGISTRY_MIRRORS"
+    found = {}
+    for item in environ.get(name, "").split():
+        host, equals, mirrors = item.partition("=")
+        if not (host and equals and mirrors):
+            raise UsageError(
+                f"{item!r} is not HOST=MIRROR", where=name, remedy="docker.io=mirror.example:5000"
+            )
+        found[host] = tuple(m for m in mirrors.split(",") if m)
+    return found
+
+
+def _limits(environ: Mapping[str, str]) -> Limits:
+    prefix = "LAYERPROOF_LIMIT_"
+    names = {prefix + f.name.upper(): f.name for f in fields(Limits)}
+    unknown = [v for v in environ if v.startswith(prefix) and v not in names]
+    if unknown:
+        raise UsageError(
+            "there is no such limit", where=unknown[0], remedy="one of: " + ", ".join(sorted(names))
+        )
+    changed = {f: _integer(environ, v, 0) for v, f in names.items() if environ.get(v)}
+    return replace(Limits(), **changed)

@@ -1,0 +1,99 @@
+"""Chain rows: what each layer of an image does to the tree, and the packages, below it."""
+
+from layerproof.analysis.package_changes import PackageTree
+from layerproof.engine.ports import Index
+from layerproof.errors import ImageNotFoundError
+from layerproof.model.change import ChangeSet
+from layerproof.model.contents import ChainRecord
+from layerproof.model.digest import DiffId
+from layerproof.model.entry import EntryTable
+from layerproof.model.image import Image, Layer
+from layerproof.model.package import PackageChange
+from layerproof.oci import changecodec
+from layerproof.oci.entrycodec import decode
+from layerproof.oci.tree import Tree
+
+
+class Stack:
+    """The tree and the packages of an image's layers, put up one after the other."""
+
+    def __init__(self, index: Index, image: Image) -> None:
+        self.tree = Tree()
+        self.packages = PackageTree()
+        self._index = index
+        self._image = image
+        self._tables: dict[DiffId, EntryTable] = {}  # one DiffID can stand twice in one image
+
+    def push(self, layer: Layer) -> tuple[PackageChange, ...]:
+        """Put the layer on top without comparing paths."""
+        self.tree.stack(self._table(layer))
+        return self._push_packages(layer)
+
+    def compare(self, layer: Layer) -> tuple[ChangeSet, tuple[PackageChange, ...]]:
+        """Put the layer on top; everything that it changes."""
+        changes = self.tree.apply(self._table(layer))
+        return changes, self._push_packages(layer)
+
+    def _table(self, layer: Layer) -> EntryTable:
+        table = self._tables.get(layer.diff_id)
+        if table is None:
+            blob = self._index.entries(layer.diff_id)
+            if blob is None:
+                raise ImageNotFoundError(
+                    f"the contents of layer {layer.position} are not in the index",
+                    where=self._image.reference,
+                    remedy="index the image (again, if the index was pruned in the meantime)",
+                )
+            table = self._tables[layer.diff_id] = decode(blob)
+        return table
+
+    def _push_packages(self, layer: Layer) -> tuple[PackageChange, ...]:
+        listed = self._index.package_lists([layer.diff_id])[layer.diff_id]
+        facts = self._index.layer_facts([layer.diff_id])[layer.diff_id]
+        return self.packages.apply(
+            listed.packages,
+            listed.files,
+            lambda path: not self.tree.is_file(path),
+            distribution=_distribution(facts.get("os-release")),
+        )
+
+
+def chain_records(index: Index, image: Image, analysers: str) -> list[ChainRecord]:
+    """The rows that the index lacks for this image's chains, lowest first.
+
+    All contents must be in the index. Layers below the lowest missing row are only stacked up, not
+    compared; with no row missing nothing is decoded at all.
+    """
+    known = index.known_chains([layer.chain_id for layer in image.layers], analysers)
+    missing = [layer.position for layer in image.layers if layer.chain_id not in known]
+    if not missing:
+        return []
+    stack = Stack(index, image)
+    records = []
+    for layer in image.layers[: missing[-1] + 1]:
+        if layer.position < missing[0]:
+            stack.push(layer)
+            continue
+        changes, package_changes = stack.compare(layer)
+        if layer.chain_id in known:
+            continue
+        records.append(
+            ChainRecord(
+                chain_id=layer.chain_id,
+                parent=image.layers[layer.position - 1].chain_id if layer.position else None,
+                position=layer.position,
+                diff_id=layer.diff_id,
+                analysers=analysers,
+                counts=changes.counts,
+                changes=changecodec.encode(changes),
+                package_changes=package_changes,
+            )
+        )
+    return records
+
+
+def _distribution(release: object) -> str:
+    """The os-release ID that a layer states, if any (os-release(5))."""
+    fields = release.get("fields") if isinstance(release, dict) else None
+    found = fields.get("ID") if isinstance(fields, dict) else None
+    return found if isinstance(found, str) else ""

@@ -1,0 +1,116 @@
+"""Everything that the index knows about one image, gathered for the rules.
+
+Reads the index, decides nothing. What only serves to explain (`near`) is looked up only where no
+active trust touches the image.
+"""
+
+from collections.abc import Collection, Mapping
+from datetime import datetime
+
+from layerproof.engine.ports import ImageRecord, Index
+from layerproof.errors import ManifestError
+from layerproof.model.change import ChangeSet
+from layerproof.model.contents import ChainRecord
+from layerproof.model.digest import Digest
+from layerproof.model.facts import ImageFacts, KnownImage, LayerFacts
+from layerproof.model.image import Image, Layer
+from layerproof.model.trust import TrustRecord
+from layerproof.oci import changecodec
+from layerproof.rules.claims import Claim, claims, starts_with_history
+
+_MOST_BUILDS = 50  # builds of a claimed name that are compared
+
+
+def gather(index: Index, image: Image, now: datetime, *, whole: bool = False) -> ImageFacts:
+    """The facts about `image`. Changes of layers in trusted images are left out (their counts are
+    not judged) unless `whole`. Raises IndexUnavailableError."""
+    chains = index.chains([layer.chain_id for layer in image.layers])
+    layer_facts = index.layer_facts({layer.diff_id for layer in image.layers})
+    trust = tuple(index.trust_of([layer.chain_id for layer in image.layers]))
+    trusted = {c for record in trust if record.active(now) for c in record.chain_ids}
+    layers = tuple(
+        _layer(layer, chain, layer_facts, decode=whole or layer.chain_id not in trusted)
+        for layer, chain in zip(image.layers, chains, strict=True)
+    )
+    return ImageFacts(
+        image=image,
+        layers=layers,
+        now=now,
+        trust=trust,
+        claimed=_claimed(index, image),
+        near=() if trusted else _near(index, image, trust),
+    )
+
+
+def _layer(
+    layer: Layer,
+    chain: ChainRecord | None,
+    facts: Mapping[str, Mapping[str, object]],
+    *,
+    decode: bool,
+) -> LayerFacts:
+    if chain is None or layer.diff_id not in facts:
+        return LayerFacts(layer, changes=None)
+    changes = changecodec.decode(chain.changes) if decode else ChangeSet(counts=chain.counts)
+    return LayerFacts(layer, changes, chain.package_changes, facts[layer.diff_id])
+
+
+def _claimed(index: Index, image: Image) -> dict[str, tuple[KnownImage, ...]]:
+    found = {}
+    for claim in claims(image):
+        known = tuple(KnownImage(r.image, r.names) for r in _records(index, image, claim))
+        if known:
+            found[claim.key] = known
+    return found
+
+
+def _records(index: Index, image: Image, claim: Claim) -> list[ImageRecord]:
+    if claim.malformed:
+        return []
+    if claim.kind == "digest":
+        record = index.image_by_manifest(Digest.parse(claim.value))
+        return [record] if record else []
+    if claim.kind == "name":
+        return _by_name(index, claim.value)
+    return [
+        record
+        for config in dict.fromkeys(r.config_digest for r in index.trust_records())
+        if (record := index.image_by_config(config)) is not None
+        and record.image.config_digest != image.config_digest
+        and starts_with_history(image, record.image)
+    ]
+
+
+def _by_name(index: Index, name: str) -> list[ImageRecord]:
+    from layerproof.model.reference import parse_reference  # late: most images claim no name
+
+    try:
+        reference = str(parse_reference(name))
+    except (ManifestError, ValueError):
+        return []
+    return index.images_by_name(reference)[:_MOST_BUILDS]
+
+
+def _near(index: Index, image: Image, touching: Collection[TrustRecord]) -> tuple[TrustRecord, ...]:
+    """Trust of images with the same name, or with contents of this one in another place."""
+    ids = {record.id for record in touching}
+    diff_ids = {layer.diff_id for layer in image.layers}
+    name = _plain_name(image.reference)
+    found = []
+    for record in index.trust_records():
+        if record.id in ids:
+            continue
+        if _plain_name(record.reference) == name:
+            found.append(record)
+            continue
+        other = index.image_by_config(record.config_digest)
+        if other and any(layer.diff_id in diff_ids for layer in other.image.layers):
+            found.append(record)
+    return tuple(found)
+
+
+def _plain_name(reference: str) -> str:
+    """Without tag and digest: what people call an image across its builds."""
+    name = reference.partition("@")[0]
+    head, colon, tag = name.rpartition(":")
+    return head if colon and "/" not in tag else name

@@ -1,0 +1,137 @@
+"""Plain lines for people where start-up time counts: no table library is loaded for them."""
+
+import shutil
+import textwrap
+from collections.abc import Iterator
+
+import click
+
+from layerproof.engine.indexer import Indexed, Need
+from layerproof.model.finding import Effect, Finding, Severity, Status
+from layerproof.model.image import Image
+from layerproof.model.verdict import Decision, LayerVerdict, Trust, Verdict
+from layerproof.rules.text import plural, show_text
+
+_DECISION_COLOUR = {Decision.ADMIT: "green", Decision.ALERT: "yellow", Decision.REFUSE: "red"}
+_TRUST_COLOUR = {Trust.TRUSTED: "green", Trust.UNDECIDED: "yellow", Trust.UNTRUSTED: "red"}
+_SEVERITY_COLOUR = {
+    Severity.LOW: "cyan",
+    Severity.MEDIUM: "yellow",
+    Severity.HIGH: "red",
+    Severity.CRITICAL: "bright_red",
+}
+_UNITS = ("B", "kB", "MB", "GB", "TB")
+
+
+def width() -> int:
+    """Columns to use: the terminal's, 80 where there is none, never unreadably wide."""
+    return min(shutil.get_terminal_size((80, 24)).columns, 120)
+
+
+def human(count: int | None) -> str:
+    """Bytes in decimal units, three digits."""
+    if count is None:
+        return "-"
+    value, unit = float(count), 0
+    while value >= 999.5 and unit < len(_UNITS) - 1:
+        value /= 1000
+        unit += 1
+    return f"{count} B" if unit == 0 else f"{value:.3g} {_UNITS[unit]}"
+
+
+def indexed_lines(indexed: Indexed) -> Iterator[str]:
+    """What one run of the indexer did."""
+    image = indexed.image
+    yield f"{show_text(image.reference)}  {plural(len(image.layers), 'layer')}"
+    sizes = {la.position: la.blob.size if la.blob else None for la in image.layers}
+    for need, words in (
+        (Need.READ, "read"),
+        (Need.VERIFY, "known contents, blob verified"),
+        (Need.NOTHING, "known, not read"),
+    ):
+        positions = indexed.positions(need)
+        if positions:
+            stated = [size for p in positions if (size := sizes[p]) is not None]
+            total = f", {human(sum(stated))}" if stated else ""
+            yield f"  {plural(len(positions), 'layer')} {words}{total}"
+    for note in image.notes:
+        yield f"  note: {show_text(note)}"
+
+
+def verdict_lines(verdict: Verdict, image: Image, *, quiet: bool) -> Iterator[str]:
+    """The decision, the stack of layers, each finding with what to do."""
+    decision = click.style(
+        str(verdict.decision).upper(), fg=_DECISION_COLOUR[verdict.decision], bold=True
+    )
+    yield f"{decision}  {show_text(verdict.reference, 500)}"
+    if quiet:
+        return
+    yield f"  {_base_line(verdict)}"
+    for note in verdict.notes:
+        yield from _wrapped(f"note: {show_text(note, 1000)}", "  ")
+    yield ""
+    for layer in verdict.layers:
+        yield _layer_line(layer, image)
+    for layer in verdict.layers:
+        if layer.findings:
+            yield ""
+            yield from _layer_findings(layer, image)
+    if verdict.findings:
+        yield ""
+        yield "  the image as a whole"
+        for finding in verdict.findings:
+            yield from _finding_lines(finding)
+
+
+def _base_line(verdict: Verdict) -> str:
+    base = verdict.base
+    if base is None:
+        return "base: none of the layers is the top of a trusted image"
+    return f"base: {show_text(base.trusted_image)} ({plural(base.layers, 'layer')})"
+
+
+def _layer_line(layer: LayerVerdict, image: Image) -> str:
+    facts = image.layers[layer.position]
+    size = human(facts.blob.size) if facts.blob else "-"
+    word = click.style(f"{layer.verdict!s:9}", fg=_TRUST_COLOUR[layer.verdict])
+    what = "base" if layer.in_base else command_text(facts.created_by)
+    line = f"  {layer.position:3} {layer.chain_id.short} {size:>8}  {word}  {what}"
+    # The colour codes take no columns.
+    return line[: width() + len(word) - 9]
+
+
+def _layer_findings(layer: LayerVerdict, image: Image) -> Iterator[str]:
+    created_by = command_text(image.layers[layer.position].created_by)
+    yield f"  layer {layer.position} {layer.chain_id.short}  {created_by}"[: width()]
+    for finding in layer.findings:
+        yield from _finding_lines(finding)
+
+
+def _finding_lines(finding: Finding) -> Iterator[str]:
+    severity = click.style(str(finding.severity), fg=_SEVERITY_COLOUR[finding.severity], bold=True)
+    doubt = " (cannot tell)" if finding.status is Status.UNKNOWN else ""
+    effect = "" if finding.effect is Effect.REFUSE else f", {finding.effect}"
+    yield f"    {severity} {finding.rule}{doubt}{effect}"
+    yield from _wrapped(show_text(finding.message, 2000), "      ")
+    if finding.remedy:
+        yield from _wrapped("-> " + show_text(finding.remedy, 2000), "      ", "         ")
+
+
+def command_text(created_by: str | None) -> str:
+    """A history command as people know it from their Dockerfile, on one line."""
+    if not created_by:
+        return ""
+    text = created_by.removeprefix("/bin/sh -c ").strip()
+    if text.startswith("#(nop)"):
+        text = text.removeprefix("#(nop)").strip()
+    return show_text(" ".join(text.split()), 200)
+
+
+def _wrapped(text: str, indent: str, following: str = "") -> list[str]:
+    return textwrap.wrap(
+        text,
+        width(),
+        initial_indent=indent,
+        subsequent_indent=following or indent,
+        break_on_hyphens=False,
+    )
