@@ -8,6 +8,9 @@ from typing import NoReturn
 import pytest
 from hypothesis import HealthCheck, settings
 
+# Real images and real servers, for every test that asks for one.
+pytest_plugins = ["tests.e2e.fixtures"]
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 OFFLINE = (REPOSITORY / "tests" / "unit", REPOSITORY / "tests" / "property")
 

@@ -39,14 +39,28 @@ class Registry:
 
 @dataclass(frozen=True, slots=True)
 class DockerEngine:
-    """A running Docker Engine."""
+    """A running Docker Engine, and the containerd that it started for itself."""
 
     socket: Path
+    folder: Path
 
     @property
     def url(self) -> str:
         """As DOCKER_HOST has it."""
         return f"unix://{self.socket}"
+
+    @property
+    def containerd(self) -> Path:
+        """The socket of its containerd."""
+        return self.folder / "exec" / "containerd" / "containerd.sock"
+
+    def layer(self, chain_id: str) -> tuple[str, str]:
+        """The DiffID and the parent's ChainID (empty for the lowest) that Docker keeps under a
+        ChainID: its layer store has one folder for each. Raises FileNotFoundError."""
+        store = self.folder / "data" / "image" / "overlay2" / "layerdb"
+        folder = store.joinpath(*chain_id.split(":"))
+        parent = folder / "parent"
+        return (folder / "diff").read_text(), parent.read_text() if parent.exists() else ""
 
 
 def free_port() -> int:
@@ -139,4 +153,4 @@ def docker_engine(folder: Path) -> Iterator[DockerEngine]:
         "--storage-driver=overlay2",
     ]
     with serving(command, folder / "log", lambda: accepts(socket.AF_UNIX, str(path))):
-        yield DockerEngine(path)
+        yield DockerEngine(path, folder)
