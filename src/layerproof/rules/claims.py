@@ -8,8 +8,8 @@
 An empty text claims nothing: that is how a build takes back a label that it inherited.
 """
 
-from dataclasses import dataclass
 from hashlib import sha256
+from typing import NamedTuple
 
 from layerproof.errors import ManifestError
 from layerproof.model.digest import Digest
@@ -22,8 +22,7 @@ BASE_NAME = "org.opencontainers.image.base.name"
 _NO_TIME = ("", "0001-01-01", "1970-01-01", "1980-01-01")
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """One claim. `key` is how `ImageFacts.claimed` names it."""
 
     kind: str  # "digest", "name" or "history"

@@ -14,7 +14,7 @@ A rule is one file here, one line in `layerproof.rules.registry`, one page below
 """
 
 from dataclasses import dataclass, field, fields
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from layerproof.model.facts import ImageFacts
 from layerproof.model.finding import Finding, Severity
@@ -28,8 +28,7 @@ class RuleSettings:
     """
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(NamedTuple):
     """One key below `rules.<id>` in a policy file."""
 
     key: str

@@ -39,9 +39,10 @@ class LyingBaseLabelSettings(RuleSettings):
     unknown_claims: str = choice("unknownClaims", ("ignore", "alert", "refuse"), default="alert")
 
 
-@dataclass(frozen=True, slots=True)
 class LyingBaseLabel:
     """See the module."""
+
+    __slots__ = ()
 
     id: ClassVar[str] = "lying-base-label"
     severity: ClassVar[Severity] = Severity.HIGH

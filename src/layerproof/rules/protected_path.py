@@ -21,7 +21,7 @@ Judged are the changes that a layer makes to the tree below it (`layerproof.mode
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from layerproof.model.change import Cause, Change, ChangeKind, ChangeSet
 from layerproof.model.entry import (
@@ -63,8 +63,7 @@ class ProtectedPathSettings(RuleSettings):
     privileged: bool = flag("privileged", default=True)  # whether 2c is judged
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
+class Hit(NamedTuple):
     """A change that counts."""
 
     change: Change
@@ -85,9 +84,10 @@ class Hit:
         return (is_wild(self.glob) or not self.glob, self.change.path, self.change.target)
 
 
-@dataclass(frozen=True, slots=True)
 class ProtectedPath:
     """See the module."""
+
+    __slots__ = ()
 
     id: ClassVar[str] = "protected-path"
     severity: ClassVar[Severity] = Severity.HIGH

@@ -9,9 +9,8 @@
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from layerproof.model.digest import ChainId, DiffId
 from layerproof.model.facts import ImageFacts
@@ -25,8 +24,7 @@ MAX_NEAR = 10  # near misses that the evidence lists
 _MAX_HASHES = 4096  # ChainIDs computed to recognise contents in another order
 
 
-@dataclass(frozen=True, slots=True)
-class Near:
+class Near(NamedTuple):
     """A trust that does not apply, and why not."""
 
     rank: int  # 0 is nearest
@@ -36,9 +34,10 @@ class Near:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
 class TrustedBase:
     """See the module."""
+
+    __slots__ = ()
 
     id: ClassVar[str] = "trusted-base"
     severity: ClassVar[Severity] = Severity.HIGH
