@@ -100,7 +100,7 @@ def parse_reference(text: str) -> Reference:
         raise _error(
             text, "not an image transport", "registries are written docker://HOST/NAME:TAG"
         )
-    if transport == "containerd":
+    if colon and transport == "containerd":
         raise _error(
             text,
             "containerd is not a transport that can be read",
@@ -112,6 +112,11 @@ def parse_reference(text: str) -> Reference:
             text, "no such file or folder", f"check the path, or write for example {_EXAMPLES}"
         )
     return _named(DOCKER, text, text)
+
+
+def has_transport(text: str) -> bool:
+    """Whether the text says itself what it is: it is then never taken for a path."""
+    return text.startswith("docker://") or (text.partition(":")[0] in _PARSERS and ":" in text)
 
 
 def parse_name(text: str) -> Reference:

@@ -313,9 +313,7 @@ def _parse_image_manifest(
     document: dict[str, object], media_type: str, where: str, limits: Limits
 ) -> Manifest:
     config = _descriptor(document.get("config"), "config", where)
-    items = document.get("layers")
-    if not isinstance(items, list):
-        raise _wrong("layers", "a list", where)
+    items = _list(document, "layers", where)
     _check_count(len(items), "layers", limits.layers, where)
     config_types = {OCI_CONFIG, DOCKER_CONFIG}
     if media_type == DOCKER_MANIFEST:
@@ -340,9 +338,7 @@ def _parse_image_manifest(
 def _parse_index(
     document: dict[str, object], media_type: str, where: str, limits: Limits
 ) -> ImageIndex:
-    items = document.get("manifests")
-    if not isinstance(items, list):
-        raise _wrong("manifests", "a list", where)
+    items = _list(document, "manifests", where)
     _check_count(len(items), "index_manifests", limits.index_manifests, where)
     entries = tuple(_index_entry(item, f"manifests[{n}]", where) for n, item in enumerate(items))
     return ImageIndex(media_type, entries, document)
@@ -531,11 +527,7 @@ def _diff_ids(config: Mapping[str, object], where: str, limits: Limits) -> list[
     exact_keys(rootfs, _ROOTFS_KEYS, f"{where}: rootfs")
     if rootfs.get("type") != "layers":
         raise _wrong("rootfs.type", '"layers"', where)
-    items = rootfs.get("diff_ids")
-    if items is None:  # what Go writes for an image without layers
-        items = []
-    if not isinstance(items, list):
-        raise _wrong("rootfs.diff_ids", "a list", where)
+    items = _list(rootfs, "diff_ids", f"{where}: rootfs")
     _check_count(len(items), "layers", limits.layers, where)
     ids = [
         DiffId.parse(item, where=f"{where}: rootfs.diff_ids[{n}]") for n, item in enumerate(items)
@@ -546,11 +538,7 @@ def _diff_ids(config: Mapping[str, object], where: str, limits: Limits) -> list[
 
 
 def _history(config: Mapping[str, object], where: str) -> tuple[History, ...]:
-    items = config.get("history")
-    if items is None:
-        return ()
-    if not isinstance(items, list):
-        raise _wrong("history", "a list", where)
+    items = _list(config, "history", where) if "history" in config else []
     return tuple(_history_entry(item, f"history[{n}]", where) for n, item in enumerate(items))
 
 
@@ -622,6 +610,16 @@ def exact_keys(table: Mapping[str, object], fields: Mapping[str, str], where: st
 def _table(value: object, key: str, where: str) -> dict[str, object]:
     if not isinstance(value, dict):
         raise _wrong(key, "an object", where)
+    return value
+
+
+def _list(table: Mapping[str, object], key: str, where: str) -> list[object]:
+    """A list that must be there; `null` is what Go writes for an empty one."""
+    value = table.get(key, "")
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise _wrong(key, "a list", where)
     return value
 
 
