@@ -112,7 +112,8 @@ class TarFiles:
         self._where = where
         self._limits = limits
         self._descriptor = -1
-        self._table = MemberTable(where)
+        self._size = 0
+        self._table: MemberTable | None = None
 
     def locate(self, name: str) -> str:
         """The member behind a link."""
@@ -131,19 +132,20 @@ class TarFiles:
             yield member.name, member.size, contents
 
     def close(self) -> None:
-        """Close the file and forget its members."""
+        """Close the file; where its members are is kept, since digests tell if it was changed."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
-            self._table = MemberTable(self._where)
 
     def _member(self, name: str) -> Member:
         if self._descriptor < 0:
-            descriptor, size = open_file(self._file, self._where)
-            self._descriptor = descriptor
-            source = FileInput(descriptor, size, self._where)
+            self._descriptor, self._size = open_file(self._file, self._where)
+        if self._table is None:
+            table = MemberTable(self._where)
+            source = FileInput(self._descriptor, self._size, self._where)
             for member in scan(source, where=self._where, limits=self._limits):
-                self._table.add(member)
+                table.add(member)
+            self._table = table
         return self._table.file(name)
 
 

@@ -29,12 +29,14 @@ from layerproof.sources._files import decompressed_file, open_file
 from layerproof.sources._members import FileInput, Input, StreamInput, read_at, scan
 
 _ROOT_FOLDERS = frozenset(
-    ("bin", "boot", "dev", "etc", "home", "lib", "lib32", "lib64", "media", "mnt", "opt")
-    + ("proc", "root", "run", "sbin", "srv", "sys", "tmp", "usr", "var")
+    """bin boot dev etc home lib lib32 lib64 media mnt opt proc root run sbin srv sys tmp usr
+    var""".split()
 )
 
+_LIMITS = Limits()
 
-def open_reference(text: str, limits: Limits) -> Reference:
+
+def read_reference(text: str, limits: Limits = _LIMITS) -> Reference:
     """What the user typed, as a reference. Looks at the file system for bare paths only.
 
     Raises ReferenceSyntaxError, and what a damaged archive raises.
