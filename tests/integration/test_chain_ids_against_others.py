@@ -53,7 +53,7 @@ def output_of(*command: str | Path) -> str:
 
 
 def formula(diff_ids: Sequence[str]) -> Iterator[str]:
-    """ChainID(L0) = DiffID(L0); ChainID(L0|…|Ln) = Digest(ChainID(L0|…|Ln-1) + " " + DiffID(Ln))."""
+    """The lowest is its DiffID; any other the digest of "<ChainID below> <DiffID>"."""
     chain = ""
     for diff_id in diff_ids:
         if chain:
