@@ -1,0 +1,175 @@
+"""A layer's contents and its blobs, as rows."""
+
+from collections.abc import Collection, Iterator, Mapping
+from itertools import groupby
+
+from layerproof.engine.ports import ContentsSummary, PackageList
+from layerproof.model.contents import BlobRecord, Contents
+from layerproof.model.digest import DiffId, Digest
+from layerproof.model.package import Package
+from layerproof.store import codec
+from layerproof.store.executor import Executor, Row, Session, first, rows_for
+
+
+def known(session: Session, diff_ids: Collection[DiffId], analysers: str) -> set[DiffId]:
+    """Those that were read with exactly these analysers."""
+    rows = rows_for(
+        session, "contents_known", [codec.raw(d) for d in diff_ids], names=codec.text(analysers)
+    )
+    return {codec.digest(DiffId, diff_id) for (diff_id,) in rows}
+
+
+def read(session: Session, diff_id: DiffId) -> Contents | None:
+    """The whole row."""
+    row = first(session.rows("contents", diff_id=codec.raw(diff_id)))
+    if row is None:
+        return None
+    summary = _summary(row[:6])
+    key, package_files, facts, entries, path_filter, file_filter = row[6:]
+    with codec.decoding("row of a layer's contents"):
+        return Contents(
+            diff_id=summary.diff_id,
+            analysers=summary.analysers,
+            size=summary.size,
+            entry_count=summary.entry_count,
+            file_bytes=summary.file_bytes,
+            entries=entries,
+            path_filter=path_filter,
+            file_filter=file_filter,
+            packages=_packages(session, [key]).get(key, ()),
+            package_files=_files(package_files),
+            facts=codec.undocument(facts),
+            skipped=summary.skipped,
+        )
+
+
+def entries(session: Session, diff_id: DiffId) -> bytes | None:
+    """The encoded entry table."""
+    row = first(session.rows("contents_entries", diff_id=codec.raw(diff_id)))
+    return None if row is None else row[0]
+
+
+def summaries(session: Session, diff_ids: Collection[DiffId]) -> Mapping[DiffId, ContentsSummary]:
+    """The small part of those that are known."""
+    rows = rows_for(session, "contents_summaries", [codec.raw(d) for d in diff_ids])
+    return {summary.diff_id: summary for summary in map(_summary, rows)}
+
+
+def facts(session: Session, diff_ids: Collection[DiffId]) -> Mapping[DiffId, Mapping[str, object]]:
+    """The facts of those that are known."""
+    rows = rows_for(session, "contents_facts", [codec.raw(d) for d in diff_ids])
+    with codec.decoding("facts of a layer"):
+        return {codec.digest(DiffId, diff_id): codec.undocument(data) for diff_id, data in rows}
+
+
+def package_lists(session: Session, diff_ids: Collection[DiffId]) -> Mapping[DiffId, PackageList]:
+    """Packages and package files of those that are known."""
+    rows = list(rows_for(session, "contents_package_files", [codec.raw(d) for d in diff_ids]))
+    packages = _packages(session, [key for key, _, _ in rows])
+    with codec.decoding("package files of a layer"):
+        return {
+            codec.digest(DiffId, diff_id): PackageList(packages.get(key, ()), _files(files))
+            for key, diff_id, files in rows
+        }
+
+
+def packages_named(session: Session, name: str) -> list[tuple[DiffId, Package]]:
+    """Packages of this name, by layer."""
+    rows = session.rows("packages_named", name=codec.text(name))
+    with codec.decoding("row of a package"):
+        return [
+            (codec.digest(DiffId, diff_id), codec.package_of_columns(columns))
+            for diff_id, *columns in rows
+        ]
+
+
+def blobs(session: Session, digests: Collection[Digest]) -> Mapping[Digest, DiffId]:
+    """The DiffIDs of those blobs that are known."""
+    rows = rows_for(session, "blobs", [codec.raw(d) for d in digests])
+    return {codec.digest(Digest, d): codec.digest(DiffId, diff_id) for d, diff_id in rows}
+
+
+def write(executor: Executor, contents: Contents, blob: BlobRecord | None) -> None:
+    """Insert, or replace a row made with other analysers, in one transaction.
+
+    All is encoded before the transaction begins: other writers wait only while rows are written.
+    """
+    columns = {
+        "diff_id": codec.raw(contents.diff_id),
+        "size": contents.size,
+        "entry_count": contents.entry_count,
+        "file_bytes": contents.file_bytes,
+        "skipped": codec.skipped(contents.skipped),
+        "package_files": codec.document([codec.path(p) for p in contents.package_files]),
+        "facts": codec.document(contents.facts),
+    }
+    packages = [codec.package_columns(package) for package in contents.packages]
+    with executor.write() as session:
+        if blob is not None:
+            write_blob(session, blob)
+        made_with = analyser_set(session, contents.analysers)
+        head = first(session.rows("contents_head", diff_id=columns["diff_id"]))
+        if head is not None:
+            if head[1] == made_with:
+                return
+            session.run("drop_contents", id=head[0])
+        session.run("put_contents", analyser_set_id=made_with, **columns)
+        key = session.rows("contents_head", diff_id=columns["diff_id"])[0][0]
+        session.run("put_entries", contents_id=key, entries=contents.entries)
+        session.run("put_path_filter", contents_id=key, hashes=contents.path_filter)
+        session.run("put_file_filter", contents_id=key, hashes=contents.file_filter)
+        session.run_many("put_package", _numbered(key, packages))
+
+
+def write_blob(session: Session, blob: BlobRecord) -> None:
+    """Remember what a blob holds."""
+    session.run(
+        "put_blob",
+        digest=codec.raw(blob.digest),
+        diff_id=codec.raw(blob.diff_id),
+        size=blob.size,
+        media_type=codec.text(blob.media_type),
+    )
+
+
+def analyser_set(session: Session, names: str) -> int:
+    """The key of this set of analysers, which is made if it is new."""
+    found = session.rows("analyser_set", names=codec.text(names))
+    if not found:
+        session.run("put_analyser_set", names=codec.text(names))
+        found = session.rows("analyser_set", names=codec.text(names))
+    key: int = found[0][0]
+    return key
+
+
+def _numbered(key: int, packages: list[dict[str, object]]) -> Iterator[dict[str, object]]:
+    for position, columns in enumerate(packages):
+        columns["contents_id"] = key
+        columns["position"] = position
+        yield columns
+
+
+def _summary(row: Row) -> ContentsSummary:
+    diff_id, names, size, entry_count, file_bytes, skipped = row
+    with codec.decoding("summary of a layer"):
+        return ContentsSummary(
+            codec.digest(DiffId, diff_id),
+            codec.untext(names),
+            size,
+            entry_count,
+            file_bytes,
+            codec.unskipped(skipped),
+        )
+
+
+def _packages(session: Session, keys: Collection[int]) -> Mapping[int, tuple[Package, ...]]:
+    rows = rows_for(session, "packages_of", keys)
+    with codec.decoding("row of a package"):
+        return {
+            key: tuple(codec.package_of_columns(row[1:]) for row in group)
+            for key, group in groupby(rows, key=lambda row: row[0])
+        }
+
+
+def _files(data: bytes) -> tuple[bytes, ...]:
+    return tuple(codec.unpath(path) for path in codec.undocument(data))

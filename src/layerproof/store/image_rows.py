@@ -1,0 +1,233 @@
+"""Images, as rows: the image, what a source said of it (a view), and its names.
+
+An image is known by its config digest. A registry presents it with a manifest, `docker save`
+without one; each presentation is a view, and each name belongs to the view under which it was
+seen. So an image comes back under a name exactly as it was put, and by its config digest with
+the most that is known: the newest view that has a manifest, or else the newest.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from typing import Any
+
+from layerproof.engine.ports import Hit, ImageRecord
+from layerproof.model.contents import ChainRecord
+from layerproof.model.digest import ChainId, DiffId, Digest
+from layerproof.model.image import Descriptor, History, Image, Layer, Platform
+from layerproof.store import codec, layer_rows
+from layerproof.store.executor import Executor, Row, Session, rows_for
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """An image to read: which view, under which name; None is left to `records`."""
+
+    image: int
+    view: int | None = None
+    reference: str | None = None
+
+
+def write(
+    executor: Executor, image: Image, chains: Sequence[ChainRecord], indexed_at: datetime
+) -> None:
+    """The image, its name and its chain rows, in one transaction."""
+    encoded = layer_rows.encode(chains)
+    config_digest = codec.raw(image.config_digest)
+    config = codec.document(image.config)
+    view = _view_document(image)
+    identity = sha256(config_digest + view).digest()
+    seen_at = codec.micros(indexed_at)
+    with executor.write() as session:
+        layers = layer_rows.write(session, image, encoded)
+        session.run("put_image", config_digest=config_digest, config=config, indexed_at=seen_at)
+        key = session.rows("image_by_config", config_digest=config_digest)[0][0]
+        session.run_many(
+            "put_image_layer",
+            [{"image_id": key, "position": n, "layer_id": layer} for n, layer in enumerate(layers)],
+        )
+        session.run(
+            "put_view",
+            image_id=key,
+            identity=identity,
+            manifest_digest=codec.raw_or_none(image.manifest_digest),
+            index_digest=codec.raw_or_none(image.index_digest),
+            document=view,
+        )
+        view_key = session.rows("view_by_identity", identity=identity)[0][0]
+        name = {"reference": codec.text(image.reference), "view_id": view_key}
+        # Not updated but made anew: among names seen at the same moment the last one is newest.
+        session.run("drop_name", **name)
+        session.run("put_name", seen_at=seen_at, **name)
+
+
+def by_config(session: Session, digest: Digest) -> ImageRecord | None:
+    """By config digest."""
+    rows = session.rows("image_by_config", config_digest=codec.raw(digest))
+    return next(iter(records(session, [Wanted(key) for (key,) in rows])), None)
+
+
+def by_manifest(session: Session, digest: Digest) -> ImageRecord | None:
+    """By manifest digest; or by index digest, if that names one image only."""
+    rows = session.rows("views_by_manifest", manifest_digest=codec.raw(digest))
+    if not rows:
+        rows = session.rows("views_by_index", index_digest=codec.raw(digest))
+        if len({image for image, _ in rows}) != 1:
+            return None
+    return records(session, [Wanted(*rows[0])])[0]
+
+
+def by_name(session: Session, reference: str) -> list[ImageRecord]:
+    """Every view seen under this name, the last one first."""
+    rows = session.rows("views_by_name", reference=codec.text(reference))
+    return records(session, [Wanted(image, view, reference) for image, view in rows])
+
+
+def with_chain(session: Session, chain_id: ChainId) -> list[ImageRecord]:
+    """Those that hold this layer, newest first."""
+    rows = session.rows("images_with_chain", chain_id=codec.raw(chain_id))
+    return records(session, [Wanted(image) for (image,) in rows])
+
+
+def records(session: Session, wanted: Sequence[Wanted]) -> list[ImageRecord]:
+    """Read all of them, in the order wanted, in few round trips."""
+    images = [w.image for w in wanted]
+    names = _names(session, images)
+    chosen = [_chosen(w, names[w.image]) for w in wanted]
+    views: dict[int, bytes] = dict(rows_for(session, "record_views", [view for view, _ in chosen]))
+    heads = {row[0]: row for row in rows_for(session, "record_images", images)}
+    layers: dict[int, list[Row]] = {image: [] for image in images}
+    for image, *layer in rows_for(session, "record_layers", images):
+        layers[image].append(tuple(layer))
+    with codec.decoding("row of an image"):
+        return [
+            _record(heads[w.image], layers[w.image], views[view], reference, names[w.image])
+            for w, (view, reference) in zip(wanted, chosen, strict=True)
+        ]
+
+
+def usage(session: Session, diff_ids: Collection[DiffId]) -> list[Hit]:
+    """The chains and images that use these contents."""
+    layers: dict[bytes, dict[int, ChainId]] = {codec.raw(d): {} for d in diff_ids}
+    for diff_id, key, chain_id in rows_for(session, "usage_layers", list(layers)):
+        layers[diff_id][key] = codec.digest(ChainId, chain_id)
+    images: dict[int, set[int]] = {}
+    keys = [key for chains in layers.values() for key in chains]
+    for layer, image in rows_for(session, "usage_images", keys):
+        images.setdefault(layer, set()).add(image)
+    names = _newest_names(session, {image for found in images.values() for image in found})
+    return [
+        Hit(
+            diff_id=codec.digest(DiffId, diff_id),
+            chain_ids=tuple(chains.values()),
+            images=_images_of(chains, images, names),
+        )
+        for diff_id, chains in layers.items()
+    ]
+
+
+def _images_of(
+    layers: Iterable[int], images: Mapping[int, set[int]], names: Mapping[int, str]
+) -> tuple[str, ...]:
+    used = {image for layer in layers for image in images.get(layer, ())}
+    return tuple(name for image, name in names.items() if image in used)
+
+
+def _newest_names(session: Session, images: Collection[int]) -> Mapping[int, str]:
+    """By image; the image that was seen last stands first."""
+    newest: dict[int, tuple[int, int, str]] = {}
+    for image, seen_at, key, reference in rows_for(session, "newest_names", images):
+        newest[image] = max(newest.get(image, (0, 0, "")), (seen_at, key, reference))
+    order = sorted(newest, key=lambda image: newest[image], reverse=True)
+    return {image: codec.untext(newest[image][2]) for image in order}
+
+
+# --- putting records together ------------------------------------------------------------------
+
+_Name = tuple[int, bool, str]  # view, whether it has a manifest, reference
+
+
+def _names(session: Session, images: Collection[int]) -> Mapping[int, list[_Name]]:
+    """Every name, newest first."""
+    names: dict[int, list[_Name]] = {image: [] for image in images}
+    for image, view, manifest, reference in rows_for(session, "record_names", images):
+        names[image].append((view, manifest is not None, codec.untext(reference)))
+    return names
+
+
+def _chosen(wanted: Wanted, names: list[_Name]) -> tuple[int, str]:
+    """The view to show, and the name to show it under."""
+    view, reference = wanted.view, wanted.reference
+    if view is None:
+        view = next((view for view, manifest, _ in names if manifest), names[0][0])
+    if reference is None:
+        reference = next(reference for of, _, reference in names if of == view)
+    return view, reference
+
+
+def _record(
+    head: Row, layers: list[Row], view: bytes, reference: str, names: list[_Name]
+) -> ImageRecord:
+    _, config_digest, config, indexed_at = head
+    said = codec.undocument(view)
+    image = Image(
+        reference=reference,
+        config_digest=codec.digest(Digest, config_digest),
+        platform=Platform(*said["platform"]),
+        layers=tuple(
+            Layer(
+                position=position,
+                diff_id=codec.digest(DiffId, diff_id),
+                chain_id=codec.digest(ChainId, chain_id),
+                blob=_undescriptor(blob),
+                created_by=created_by,
+            )
+            for position, ((chain_id, diff_id), (blob, created_by)) in enumerate(
+                zip(layers, said["layers"], strict=True)
+            )
+        ),
+        config=codec.undocument(config),
+        manifest_digest=_digest(said["manifestDigest"]),
+        index_digest=_digest(said["indexDigest"]),
+        manifest=said["manifest"],
+        history=tuple(History(*entry) for entry in said["history"]),
+        notes=tuple(said["notes"]),
+    )
+    every = tuple(dict.fromkeys(name for _, _, name in names))
+    return ImageRecord(image, every, codec.unmicros(indexed_at))
+
+
+def _view_document(image: Image) -> bytes:
+    """All of an image but its name, its config and the digests of its layers."""
+    platform = image.platform
+    return codec.document(
+        {
+            "platform": [platform.os, platform.architecture, platform.variant],
+            "layers": [[_descriptor(layer.blob), layer.created_by] for layer in image.layers],
+            "manifestDigest": image.manifest_digest,
+            "indexDigest": image.index_digest,
+            "manifest": image.manifest,
+            "history": [
+                [h.created, h.created_by, h.comment, h.author, h.empty_layer] for h in image.history
+            ],
+            "notes": image.notes,
+        }
+    )
+
+
+def _descriptor(blob: Descriptor | None) -> list[object] | None:
+    if blob is None:
+        return None
+    return [blob.media_type, blob.digest, blob.size, dict(blob.annotations)]
+
+
+def _undescriptor(values: Any) -> Descriptor | None:
+    if values is None:
+        return None
+    media_type, digest, size, annotations = values
+    return Descriptor(media_type, Digest(digest), size, annotations)
+
+
+def _digest(value: str | None) -> Digest | None:
+    return None if value is None else Digest(value)

@@ -1,0 +1,177 @@
+"""The layer index on a database: `layerproof.engine.ports.Index` over an executor."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import datetime
+
+from layerproof.engine.ports import ContentsSummary, Hit, ImageRecord, PackageList
+from layerproof.model.contents import BlobRecord, ChainRecord, Contents
+from layerproof.model.digest import ChainId, DiffId, Digest
+from layerproof.model.image import Image
+from layerproof.model.package import Package, PackageChange
+from layerproof.model.trust import TrustRecord
+from layerproof.store import codec, contents_rows, image_rows, layer_rows, trust_rows
+from layerproof.store.executor import Executor, chunks, first
+from layerproof.store.filters import holding
+
+_IMAGES_AT_ONCE = 64
+
+
+class SqlIndex:
+    """Every method is one transaction and raises IndexUnavailableError; `Index` says the rest."""
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+
+    # --- contents, by DiffID ---
+
+    def known_contents(self, diff_ids: Collection[DiffId], analysers: str) -> set[DiffId]:
+        """Those that were read with exactly these analyser versions."""
+        with self._executor.read() as session:
+            return contents_rows.known(session, diff_ids, analysers)
+
+    def contents(self, diff_id: DiffId) -> Contents | None:
+        """The row, whichever analysers made it."""
+        with self._executor.read() as session:
+            return contents_rows.read(session, diff_id)
+
+    def entries(self, diff_id: DiffId) -> bytes | None:
+        """The encoded entry table alone."""
+        with self._executor.read() as session:
+            return contents_rows.entries(session, diff_id)
+
+    def contents_summaries(self, diff_ids: Collection[DiffId]) -> Mapping[DiffId, ContentsSummary]:
+        """The small part of those rows that are known."""
+        with self._executor.read() as session:
+            return contents_rows.summaries(session, diff_ids)
+
+    def layer_facts(self, diff_ids: Collection[DiffId]) -> Mapping[DiffId, Mapping[str, object]]:
+        """`Contents.facts` of those that are known."""
+        with self._executor.read() as session:
+            return contents_rows.facts(session, diff_ids)
+
+    def package_lists(self, diff_ids: Collection[DiffId]) -> Mapping[DiffId, PackageList]:
+        """Packages and package files of those that are known."""
+        with self._executor.read() as session:
+            return contents_rows.package_lists(session, diff_ids)
+
+    def put_contents(self, contents: Contents, blob: BlobRecord | None) -> None:
+        """Insert, or replace a row made with other analysers."""
+        contents_rows.write(self._executor, contents, blob)
+
+    def put_blob(self, blob: BlobRecord) -> None:
+        """Remember that a verified blob holds this DiffID."""
+        with self._executor.write() as session:
+            contents_rows.write_blob(session, blob)
+
+    def blobs(self, digests: Collection[Digest]) -> Mapping[Digest, DiffId]:
+        """The verified DiffIDs of those blobs that are known."""
+        with self._executor.read() as session:
+            return contents_rows.blobs(session, digests)
+
+    # --- chains and images ---
+
+    def known_chains(self, chain_ids: Collection[ChainId], analysers: str) -> set[ChainId]:
+        """Those that have a chain row made with exactly these analyser versions."""
+        with self._executor.read() as session:
+            return layer_rows.known(session, chain_ids, analysers)
+
+    def chains(self, chain_ids: Sequence[ChainId]) -> list[ChainRecord | None]:
+        """The rows, in the order asked."""
+        with self._executor.read() as session:
+            return layer_rows.read(session, chain_ids)
+
+    def put_image(self, image: Image, chains: Sequence[ChainRecord], indexed_at: datetime) -> None:
+        """The image, its name, and its new chain rows."""
+        image_rows.write(self._executor, image, chains, indexed_at)
+
+    def image_by_manifest(self, digest: Digest) -> ImageRecord | None:
+        """By manifest digest, or by index digest if that names one indexed image only."""
+        with self._executor.read() as session:
+            return image_rows.by_manifest(session, digest)
+
+    def image_by_config(self, digest: Digest) -> ImageRecord | None:
+        """By config digest."""
+        with self._executor.read() as session:
+            return image_rows.by_config(session, digest)
+
+    def images_by_name(self, reference: str) -> list[ImageRecord]:
+        """Every image seen under this reference, newest first."""
+        with self._executor.read() as session:
+            return image_rows.by_name(session, reference)
+
+    def images(self) -> Iterator[ImageRecord]:
+        """All of them, newest first. Between records the index may be written to."""
+        with self._executor.read() as session:
+            keys = [key for (key,) in session.rows("images")]
+        for some in chunks(keys, _IMAGES_AT_ONCE):
+            with self._executor.read() as session:
+                found = image_rows.records(session, [image_rows.Wanted(key) for key in some])
+            yield from found
+
+    def images_with_chain(self, chain_id: ChainId) -> list[ImageRecord]:
+        """Those that hold this layer at this place."""
+        with self._executor.read() as session:
+            return image_rows.with_chain(session, chain_id)
+
+    # --- search ---
+
+    def layers_with_path_hash(self, crc32: int) -> list[DiffId]:
+        """Contents whose path filter holds the value."""
+        return self._holding(crc32, "path_filters")
+
+    def layers_with_file_hash(self, prefix: int) -> list[DiffId]:
+        """Contents whose file filter holds the value."""
+        return self._holding(prefix, "file_filters")
+
+    def packages_named(self, name: str) -> list[tuple[DiffId, Package]]:
+        """Packages by exact name."""
+        with self._executor.read() as session:
+            return contents_rows.packages_named(session, name)
+
+    def package_changes_named(self, name: str) -> list[tuple[ChainId, PackageChange]]:
+        """What layers did to packages of exactly this name."""
+        with self._executor.read() as session:
+            return layer_rows.package_changes_named(session, name)
+
+    def usage(self, diff_ids: Collection[DiffId]) -> list[Hit]:
+        """Chains and images that use these contents."""
+        with self._executor.read() as session:
+            return image_rows.usage(session, diff_ids)
+
+    # --- trust ---
+
+    def put_trust(self, record: TrustRecord) -> None:
+        """Insert, or replace the record of the same id."""
+        trust_rows.write(self._executor, record)
+
+    def trust_records(self) -> list[TrustRecord]:
+        """All, newest first."""
+        with self._executor.read() as session:
+            return trust_rows.read_all(session)
+
+    def trust_of(self, chain_ids: Collection[ChainId]) -> list[TrustRecord]:
+        """Every record that has at least one of these ChainIDs, newest first."""
+        with self._executor.read() as session:
+            return trust_rows.read_of(session, chain_ids)
+
+    # --- small cached documents ---
+
+    def cached(self, key: str) -> bytes | None:
+        """A value put by `put_cached`."""
+        with self._executor.read() as session:
+            row = first(session.rows("cached", key=codec.text(key)))
+        return None if row is None else row[0]
+
+    def put_cached(self, key: str, value: bytes) -> None:
+        """Insert or replace."""
+        with self._executor.write() as session:
+            session.run("put_cached", key=codec.text(key), value=value)
+
+    def close(self) -> None:
+        """Close connections; they open again when needed."""
+        self._executor.close()
+
+    def _holding(self, value: int, filters: str) -> list[DiffId]:
+        with self._executor.read() as session:
+            keys = list(holding(value, session.stream(filters)))
+        return [codec.digest(DiffId, key) for key in keys]

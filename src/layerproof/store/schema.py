@@ -1,0 +1,236 @@
+"""The index's tables, declared once.
+
+Rules of the schema:
+
+1. A digest is stored as its raw bytes: 32 for sha256, 64 for sha512. The length tells which.
+2. A time is stored as whole microseconds since 1970-01-01 UTC.
+3. Small nested values are one *document* column (`layerproof.store.codec.document`); only what is
+   searched has columns of its own.
+4. Large values stand in tables of their own, so that reading a row's small part stays cheap.
+
+Importing SQLAlchemy costs a quarter of a second, so the SQLite index does not import this module:
+`layerproof.store.generate` writes what follows from it to `layerproof.store.sqlite_sql`. Whoever
+changes a table adds a migration and runs the generator; tests compare all three.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKey,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+# Marks SQLite files as ours (sqlite.org/fileformat.html section 1.3.13): "LPrf".
+APPLICATION_ID = 0x4C507266
+
+# Constraint names must be the same in the schema and in migrations, on every database.
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+# SQLite counts rows by itself only in a column of exactly this type.
+_Key = BigInteger().with_variant(Integer(), "sqlite")
+
+
+def _key() -> Column[int]:
+    return Column("id", _Key, primary_key=True)
+
+
+def _of(table: str, name: str, *, primary_key: bool = False, index: bool = False) -> Column[int]:
+    """A reference whose row goes when the row that it refers to goes."""
+    target = ForeignKey(table, ondelete="CASCADE")
+    return Column(name, _Key, target, primary_key=primary_key, index=index, nullable=False)
+
+
+# Which analysers, in which versions, made a row: one short number instead of a long text per row.
+analyser_set = Table(
+    "analyser_set",
+    metadata,
+    _key(),
+    Column("names", Text, nullable=False, unique=True),
+)
+
+# --- by DiffID ---------------------------------------------------------------------------------
+
+contents = Table(
+    "contents",
+    metadata,
+    _key(),
+    Column("diff_id", LargeBinary, nullable=False, unique=True),
+    Column("analyser_set_id", _Key, ForeignKey("analyser_set.id"), nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("entry_count", BigInteger, nullable=False),
+    Column("file_bytes", BigInteger, nullable=False),
+    Column("skipped", LargeBinary, nullable=False),  # document
+    Column("package_files", LargeBinary, nullable=False),  # document
+    Column("facts", LargeBinary, nullable=False),  # document
+)
+
+contents_entries = Table(
+    "contents_entries",
+    metadata,
+    _of("contents.id", "contents_id", primary_key=True),
+    Column("entries", LargeBinary, nullable=False),
+)
+
+path_filter = Table(
+    "path_filter",
+    metadata,
+    _of("contents.id", "contents_id", primary_key=True),
+    Column("hashes", LargeBinary, nullable=False),  # sorted little-endian uint32
+)
+
+file_filter = Table(
+    "file_filter",
+    metadata,
+    _of("contents.id", "contents_id", primary_key=True),
+    Column("hashes", LargeBinary, nullable=False),  # sorted little-endian uint32
+)
+
+package = Table(
+    "package",
+    metadata,
+    _of("contents.id", "contents_id", primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("type", Text, nullable=False),
+    Column("name", Text, nullable=False, index=True),
+    Column("version", Text, nullable=False),
+    Column("path", LargeBinary, nullable=False),
+    Column("architecture", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("source_version", Text, nullable=False),
+    Column("licence", Text, nullable=False),
+    Column("distribution", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+blob = Table(
+    "blob",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("diff_id", LargeBinary, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("media_type", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# --- by ChainID --------------------------------------------------------------------------------
+
+layer = Table(
+    "layer",
+    metadata,
+    _key(),
+    Column("chain_id", LargeBinary, nullable=False, unique=True),
+    Column("parent", LargeBinary),
+    Column("position", Integer, nullable=False),
+    Column("diff_id", LargeBinary, nullable=False, index=True),
+)
+
+layer_change = Table(
+    "layer_change",
+    metadata,
+    _of("layer.id", "layer_id", primary_key=True),
+    Column("analyser_set_id", _Key, ForeignKey("analyser_set.id"), nullable=False),
+    Column("counts", LargeBinary, nullable=False),  # document
+    Column("package_changes", LargeBinary, nullable=False),  # document
+    Column("changes", LargeBinary, nullable=False),
+)
+
+# The names in `layer_change.package_changes`, for searching.
+package_change = Table(
+    "package_change",
+    metadata,
+    _of("layer_change.layer_id", "layer_id", primary_key=True),
+    Column("name", Text, primary_key=True, index=True),
+    sqlite_with_rowid=False,
+)
+
+# --- images ------------------------------------------------------------------------------------
+
+image = Table(
+    "image",
+    metadata,
+    _key(),
+    Column("config_digest", LargeBinary, nullable=False, unique=True),
+    Column("config", LargeBinary, nullable=False),  # document
+    Column("indexed_at", BigInteger, nullable=False, index=True),
+)
+
+image_layer = Table(
+    "image_layer",
+    metadata,
+    _of("image.id", "image_id", primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("layer_id", _Key, ForeignKey("layer.id"), nullable=False, index=True),
+    sqlite_with_rowid=False,
+)
+
+# An image as one kind of source presents it: with or without a manifest, from an index or not.
+image_view = Table(
+    "image_view",
+    metadata,
+    _key(),
+    _of("image.id", "image_id", index=True),
+    Column("identity", LargeBinary, nullable=False, unique=True),  # sha256 over all that it says
+    Column("manifest_digest", LargeBinary, index=True),
+    Column("index_digest", LargeBinary, index=True),
+    Column("document", LargeBinary, nullable=False),  # document
+)
+
+image_name = Table(
+    "image_name",
+    metadata,
+    _key(),
+    Column("reference", Text, nullable=False),
+    _of("image_view.id", "view_id", index=True),
+    Column("seen_at", BigInteger, nullable=False),
+    UniqueConstraint("reference", "view_id"),
+)
+
+# --- trust -------------------------------------------------------------------------------------
+
+trust = Table(
+    "trust",
+    metadata,
+    _key(),
+    Column("name", Text, nullable=False, unique=True),  # the record's id, as people write it
+    Column("reference", Text, nullable=False),
+    Column("config_digest", LargeBinary, nullable=False),
+    Column("manifest_digest", LargeBinary),
+    Column("chain_ids", LargeBinary, nullable=False),  # document: lowest first
+    Column("added_by", Text, nullable=False),
+    Column("added_at", BigInteger, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("expires_at", BigInteger),
+    Column("revoked_by", Text, nullable=False),
+    Column("revoked_at", BigInteger),
+    Column("revoke_reason", Text, nullable=False),
+)
+
+# The ChainIDs of every record: trust may be declared for images that were never indexed.
+trust_chain = Table(
+    "trust_chain",
+    metadata,
+    Column("chain_id", LargeBinary, primary_key=True),
+    _of("trust.id", "trust_id", primary_key=True, index=True),
+    sqlite_with_rowid=False,
+)
+
+# --- small cached documents --------------------------------------------------------------------
+
+cached = Table(
+    "cached",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("value", LargeBinary, nullable=False),
+)

@@ -1,0 +1,328 @@
+"""SQLite's SQL for `schema` and `statements`, so that they need not be imported at run time.
+
+Written by `python -m layerproof.store.generate`; do not edit. In a statement, `:keys*` stands for
+a list of parameters.
+"""
+# fmt: off  because a program writes this file, and wraps SQL where SQL wants it
+
+from collections.abc import Mapping
+
+# Every revision of the schema that this version can read, oldest first.
+REVISIONS: tuple[str, ...] = ("0001",)
+HEAD = REVISIONS[-1]
+
+APPLICATION_ID = 0x4C507266
+
+SCHEMA: tuple[str, ...] = (
+    "CREATE TABLE alembic_version ( version_num VARCHAR(32) NOT NULL, CONSTRAINT "
+    "alembic_version_pkc PRIMARY KEY (version_num) )",
+    "CREATE TABLE analyser_set ( id INTEGER NOT NULL, names TEXT NOT NULL, CONSTRAINT "
+    "pk_analyser_set PRIMARY KEY (id), CONSTRAINT uq_analyser_set_names UNIQUE (names) )",
+    "CREATE TABLE blob ( digest BLOB NOT NULL, diff_id BLOB NOT NULL, size BIGINT NOT NULL, "
+    "media_type TEXT NOT NULL, CONSTRAINT pk_blob PRIMARY KEY (digest) ) WITHOUT ROWID",
+    'CREATE TABLE cached ( "key" TEXT NOT NULL, value BLOB NOT NULL, CONSTRAINT pk_cached '
+    'PRIMARY KEY ("key") )',
+    "CREATE TABLE image ( id INTEGER NOT NULL, config_digest BLOB NOT NULL, config BLOB NOT "
+    "NULL, indexed_at BIGINT NOT NULL, CONSTRAINT pk_image PRIMARY KEY (id), CONSTRAINT "
+    "uq_image_config_digest UNIQUE (config_digest) )",
+    "CREATE INDEX ix_image_indexed_at ON image (indexed_at)",
+    "CREATE TABLE layer ( id INTEGER NOT NULL, chain_id BLOB NOT NULL, parent BLOB, position "
+    "INTEGER NOT NULL, diff_id BLOB NOT NULL, CONSTRAINT pk_layer PRIMARY KEY (id), "
+    "CONSTRAINT uq_layer_chain_id UNIQUE (chain_id) )",
+    "CREATE INDEX ix_layer_diff_id ON layer (diff_id)",
+    "CREATE TABLE trust ( id INTEGER NOT NULL, name TEXT NOT NULL, reference TEXT NOT NULL, "
+    "config_digest BLOB NOT NULL, manifest_digest BLOB, chain_ids BLOB NOT NULL, added_by "
+    "TEXT NOT NULL, added_at BIGINT NOT NULL, reason TEXT NOT NULL, expires_at BIGINT, "
+    "revoked_by TEXT NOT NULL, revoked_at BIGINT, revoke_reason TEXT NOT NULL, CONSTRAINT "
+    "pk_trust PRIMARY KEY (id), CONSTRAINT uq_trust_name UNIQUE (name) )",
+    "CREATE TABLE contents ( id INTEGER NOT NULL, diff_id BLOB NOT NULL, analyser_set_id "
+    "INTEGER NOT NULL, size BIGINT NOT NULL, entry_count BIGINT NOT NULL, file_bytes BIGINT "
+    "NOT NULL, skipped BLOB NOT NULL, package_files BLOB NOT NULL, facts BLOB NOT NULL, "
+    "CONSTRAINT pk_contents PRIMARY KEY (id), CONSTRAINT uq_contents_diff_id UNIQUE "
+    "(diff_id), CONSTRAINT fk_contents_analyser_set_id FOREIGN KEY(analyser_set_id) "
+    "REFERENCES analyser_set (id) )",
+    "CREATE TABLE image_layer ( image_id INTEGER NOT NULL, position INTEGER NOT NULL, "
+    "layer_id INTEGER NOT NULL, CONSTRAINT pk_image_layer PRIMARY KEY (image_id, position), "
+    "CONSTRAINT fk_image_layer_image_id FOREIGN KEY(image_id) REFERENCES image (id) ON DELETE "
+    "CASCADE, CONSTRAINT fk_image_layer_layer_id FOREIGN KEY(layer_id) REFERENCES layer (id) "
+    ") WITHOUT ROWID",
+    "CREATE INDEX ix_image_layer_layer_id ON image_layer (layer_id)",
+    "CREATE TABLE image_view ( id INTEGER NOT NULL, image_id INTEGER NOT NULL, identity BLOB "
+    "NOT NULL, manifest_digest BLOB, index_digest BLOB, document BLOB NOT NULL, CONSTRAINT "
+    "pk_image_view PRIMARY KEY (id), CONSTRAINT fk_image_view_image_id FOREIGN KEY(image_id) "
+    "REFERENCES image (id) ON DELETE CASCADE, CONSTRAINT uq_image_view_identity UNIQUE "
+    "(identity) )",
+    "CREATE INDEX ix_image_view_image_id ON image_view (image_id)",
+    "CREATE INDEX ix_image_view_index_digest ON image_view (index_digest)",
+    "CREATE INDEX ix_image_view_manifest_digest ON image_view (manifest_digest)",
+    "CREATE TABLE layer_change ( layer_id INTEGER NOT NULL, analyser_set_id INTEGER NOT NULL, "
+    "counts BLOB NOT NULL, package_changes BLOB NOT NULL, changes BLOB NOT NULL, CONSTRAINT "
+    "pk_layer_change PRIMARY KEY (layer_id), CONSTRAINT fk_layer_change_layer_id FOREIGN "
+    "KEY(layer_id) REFERENCES layer (id) ON DELETE CASCADE, CONSTRAINT "
+    "fk_layer_change_analyser_set_id FOREIGN KEY(analyser_set_id) REFERENCES analyser_set "
+    "(id) )",
+    "CREATE TABLE trust_chain ( chain_id BLOB NOT NULL, trust_id INTEGER NOT NULL, CONSTRAINT "
+    "pk_trust_chain PRIMARY KEY (chain_id, trust_id), CONSTRAINT fk_trust_chain_trust_id "
+    "FOREIGN KEY(trust_id) REFERENCES trust (id) ON DELETE CASCADE ) WITHOUT ROWID",
+    "CREATE INDEX ix_trust_chain_trust_id ON trust_chain (trust_id)",
+    "CREATE TABLE contents_entries ( contents_id INTEGER NOT NULL, entries BLOB NOT NULL, "
+    "CONSTRAINT pk_contents_entries PRIMARY KEY (contents_id), CONSTRAINT "
+    "fk_contents_entries_contents_id FOREIGN KEY(contents_id) REFERENCES contents (id) ON "
+    "DELETE CASCADE )",
+    "CREATE TABLE file_filter ( contents_id INTEGER NOT NULL, hashes BLOB NOT NULL, "
+    "CONSTRAINT pk_file_filter PRIMARY KEY (contents_id), CONSTRAINT "
+    "fk_file_filter_contents_id FOREIGN KEY(contents_id) REFERENCES contents (id) ON DELETE "
+    "CASCADE )",
+    "CREATE TABLE image_name ( id INTEGER NOT NULL, reference TEXT NOT NULL, view_id INTEGER "
+    "NOT NULL, seen_at BIGINT NOT NULL, CONSTRAINT pk_image_name PRIMARY KEY (id), CONSTRAINT "
+    "uq_image_name_reference_view_id UNIQUE (reference, view_id), CONSTRAINT "
+    "fk_image_name_view_id FOREIGN KEY(view_id) REFERENCES image_view (id) ON DELETE CASCADE "
+    ")",
+    "CREATE INDEX ix_image_name_view_id ON image_name (view_id)",
+    "CREATE TABLE package ( contents_id INTEGER NOT NULL, position INTEGER NOT NULL, type "
+    "TEXT NOT NULL, name TEXT NOT NULL, version TEXT NOT NULL, path BLOB NOT NULL, "
+    "architecture TEXT NOT NULL, source TEXT NOT NULL, source_version TEXT NOT NULL, licence "
+    "TEXT NOT NULL, distribution TEXT NOT NULL, CONSTRAINT pk_package PRIMARY KEY "
+    "(contents_id, position), CONSTRAINT fk_package_contents_id FOREIGN KEY(contents_id) "
+    "REFERENCES contents (id) ON DELETE CASCADE ) WITHOUT ROWID",
+    "CREATE INDEX ix_package_name ON package (name)",
+    "CREATE TABLE package_change ( layer_id INTEGER NOT NULL, name TEXT NOT NULL, CONSTRAINT "
+    "pk_package_change PRIMARY KEY (layer_id, name), CONSTRAINT fk_package_change_layer_id "
+    "FOREIGN KEY(layer_id) REFERENCES layer_change (layer_id) ON DELETE CASCADE ) WITHOUT "
+    "ROWID",
+    "CREATE INDEX ix_package_change_name ON package_change (name)",
+    "CREATE TABLE path_filter ( contents_id INTEGER NOT NULL, hashes BLOB NOT NULL, "
+    "CONSTRAINT pk_path_filter PRIMARY KEY (contents_id), CONSTRAINT "
+    "fk_path_filter_contents_id FOREIGN KEY(contents_id) REFERENCES contents (id) ON DELETE "
+    "CASCADE )",
+    "INSERT INTO alembic_version (version_num) VALUES ('0001')",
+    "PRAGMA application_id=1280340582",
+)
+
+STATEMENTS: Mapping[str, str] = {
+    "analyser_set": ("SELECT analyser_set.id FROM analyser_set WHERE analyser_set.names = :names"),
+    "put_analyser_set": ("INSERT INTO analyser_set (names) VALUES (:names) ON CONFLICT DO NOTHING"),
+    "contents_known": (
+        "SELECT contents.diff_id FROM contents WHERE contents.diff_id IN (:keys*) AND "
+        "contents.analyser_set_id = (SELECT analyser_set.id FROM analyser_set WHERE "
+        "analyser_set.names = :names)"
+    ),
+    "contents_head": (
+        "SELECT contents.id, contents.analyser_set_id FROM contents WHERE contents.diff_id = "
+        ":diff_id"
+    ),
+    "contents": (
+        "SELECT contents.diff_id, analyser_set.names, contents.size, contents.entry_count, "
+        "contents.file_bytes, contents.skipped, contents.id, contents.package_files, "
+        "contents.facts, contents_entries.entries, path_filter.hashes AS path_hashes, "
+        "file_filter.hashes AS file_hashes FROM contents JOIN analyser_set ON analyser_set.id = "
+        "contents.analyser_set_id JOIN contents_entries ON contents.id = "
+        "contents_entries.contents_id JOIN path_filter ON path_filter.contents_id = contents.id "
+        "JOIN file_filter ON file_filter.contents_id = contents.id WHERE contents.diff_id = "
+        ":diff_id"
+    ),
+    "contents_entries": (
+        "SELECT contents_entries.entries FROM contents JOIN contents_entries ON contents.id = "
+        "contents_entries.contents_id WHERE contents.diff_id = :diff_id"
+    ),
+    "contents_summaries": (
+        "SELECT contents.diff_id, analyser_set.names, contents.size, contents.entry_count, "
+        "contents.file_bytes, contents.skipped FROM contents JOIN analyser_set ON analyser_set.id "
+        "= contents.analyser_set_id WHERE contents.diff_id IN (:keys*)"
+    ),
+    "contents_facts": (
+        "SELECT contents.diff_id, contents.facts FROM contents WHERE contents.diff_id IN (:keys*)"
+    ),
+    "contents_package_files": (
+        "SELECT contents.id, contents.diff_id, contents.package_files FROM contents WHERE "
+        "contents.diff_id IN (:keys*)"
+    ),
+    "packages_of": (
+        "SELECT package.contents_id, package.type, package.name, package.version, package.path, "
+        "package.architecture, package.source, package.source_version, package.licence, "
+        "package.distribution FROM package WHERE package.contents_id IN (:keys*) ORDER BY "
+        "package.contents_id, package.position"
+    ),
+    "put_contents": (
+        "INSERT INTO contents (diff_id, analyser_set_id, size, entry_count, file_bytes, skipped, "
+        "package_files, facts) VALUES (:diff_id, :analyser_set_id, :size, :entry_count, "
+        ":file_bytes, :skipped, :package_files, :facts)"
+    ),
+    "put_entries": (
+        "INSERT INTO contents_entries (contents_id, entries) VALUES (:contents_id, :entries)"
+    ),
+    "put_path_filter": (
+        "INSERT INTO path_filter (contents_id, hashes) VALUES (:contents_id, :hashes)"
+    ),
+    "put_file_filter": (
+        "INSERT INTO file_filter (contents_id, hashes) VALUES (:contents_id, :hashes)"
+    ),
+    "put_package": (
+        "INSERT INTO package (contents_id, position, type, name, version, path, architecture, "
+        "source, source_version, licence, distribution) VALUES (:contents_id, :position, :type, "
+        ":name, :version, :path, :architecture, :source, :source_version, :licence, "
+        ":distribution)"
+    ),
+    "drop_contents": ("DELETE FROM contents WHERE contents.id = :id"),
+    "blobs": ("SELECT blob.digest, blob.diff_id FROM blob WHERE blob.digest IN (:keys*)"),
+    "put_blob": (
+        "INSERT INTO blob (digest, diff_id, size, media_type) VALUES (:digest, :diff_id, :size, "
+        ":media_type) ON CONFLICT DO NOTHING"
+    ),
+    "path_filters": (
+        "SELECT contents.diff_id, path_filter.hashes FROM contents JOIN path_filter ON "
+        "contents.id = path_filter.contents_id"
+    ),
+    "file_filters": (
+        "SELECT contents.diff_id, file_filter.hashes FROM contents JOIN file_filter ON "
+        "contents.id = file_filter.contents_id"
+    ),
+    "packages_named": (
+        "SELECT contents.diff_id, package.type, package.name, package.version, package.path, "
+        "package.architecture, package.source, package.source_version, package.licence, "
+        "package.distribution FROM package JOIN contents ON contents.id = package.contents_id "
+        "WHERE package.name = :name ORDER BY package.contents_id, package.position"
+    ),
+    "package_changes_named": (
+        "SELECT layer.chain_id, layer_change.package_changes FROM package_change JOIN "
+        "layer_change ON layer_change.layer_id = package_change.layer_id JOIN layer ON layer.id = "
+        "layer_change.layer_id WHERE package_change.name = :name ORDER BY layer.id"
+    ),
+    "usage_layers": (
+        "SELECT layer.diff_id, layer.id, layer.chain_id FROM layer WHERE layer.diff_id IN "
+        "(:keys*) ORDER BY layer.id"
+    ),
+    "usage_images": (
+        "SELECT image_layer.layer_id, image_layer.image_id FROM image_layer WHERE "
+        "image_layer.layer_id IN (:keys*)"
+    ),
+    "newest_names": (
+        "SELECT image_view.image_id, image_name.seen_at, image_name.id, image_name.reference FROM "
+        "image_view JOIN image_name ON image_view.id = image_name.view_id WHERE "
+        "image_view.image_id IN (:keys*)"
+    ),
+    "layers_known": (
+        "SELECT layer.chain_id FROM layer JOIN layer_change ON layer.id = layer_change.layer_id "
+        "WHERE layer.chain_id IN (:keys*) AND layer_change.analyser_set_id = (SELECT "
+        "analyser_set.id FROM analyser_set WHERE analyser_set.names = :names)"
+    ),
+    "layer_records": (
+        "SELECT layer.chain_id, layer.parent, layer.position, layer.diff_id, analyser_set.names, "
+        "layer_change.counts, layer_change.package_changes, layer_change.changes FROM layer JOIN "
+        "layer_change ON layer.id = layer_change.layer_id JOIN analyser_set ON analyser_set.id = "
+        "layer_change.analyser_set_id WHERE layer.chain_id IN (:keys*)"
+    ),
+    "layer_ids": ("SELECT layer.chain_id, layer.id FROM layer WHERE layer.chain_id IN (:keys*)"),
+    "layer_change_sets": (
+        "SELECT layer_change.layer_id, layer_change.analyser_set_id FROM layer_change WHERE "
+        "layer_change.layer_id IN (:keys*)"
+    ),
+    "put_layer": (
+        "INSERT INTO layer (chain_id, parent, position, diff_id) VALUES (:chain_id, :parent, "
+        ":position, :diff_id) ON CONFLICT DO NOTHING"
+    ),
+    "put_layer_change": (
+        "INSERT INTO layer_change (layer_id, analyser_set_id, counts, package_changes, changes) "
+        "VALUES (:layer_id, :analyser_set_id, :counts, :package_changes, :changes)"
+    ),
+    "drop_layer_change": ("DELETE FROM layer_change WHERE layer_change.layer_id = :layer_id"),
+    "put_package_change": ("INSERT INTO package_change (layer_id, name) VALUES (:layer_id, :name)"),
+    "put_image": (
+        "INSERT INTO image (config_digest, config, indexed_at) VALUES (:config_digest, :config, "
+        ":indexed_at) ON CONFLICT (config_digest) DO UPDATE SET indexed_at = excluded.indexed_at"
+    ),
+    "image_by_config": ("SELECT image.id FROM image WHERE image.config_digest = :config_digest"),
+    "images": ("SELECT image.id FROM image ORDER BY image.indexed_at DESC, image.id DESC"),
+    "images_with_chain": (
+        "SELECT image.id FROM image JOIN image_layer ON image.id = image_layer.image_id JOIN "
+        "layer ON layer.id = image_layer.layer_id WHERE layer.chain_id = :chain_id ORDER BY "
+        "image.indexed_at DESC, image.id DESC"
+    ),
+    "put_image_layer": (
+        "INSERT INTO image_layer (image_id, position, layer_id) VALUES (:image_id, :position, "
+        ":layer_id) ON CONFLICT DO NOTHING"
+    ),
+    "put_view": (
+        "INSERT INTO image_view (image_id, identity, manifest_digest, index_digest, document) "
+        "VALUES (:image_id, :identity, :manifest_digest, :index_digest, :document) ON CONFLICT DO "
+        "NOTHING"
+    ),
+    "view_by_identity": (
+        "SELECT image_view.id FROM image_view WHERE image_view.identity = :identity"
+    ),
+    "views_by_manifest": (
+        "SELECT image_view.image_id, image_view.id FROM image_view JOIN image_name ON "
+        "image_view.id = image_name.view_id WHERE image_view.manifest_digest = :manifest_digest "
+        "ORDER BY image_name.seen_at DESC, image_name.id DESC"
+    ),
+    "views_by_index": (
+        "SELECT image_view.image_id, image_view.id FROM image_view JOIN image_name ON "
+        "image_view.id = image_name.view_id WHERE image_view.index_digest = :index_digest ORDER "
+        "BY image_name.seen_at DESC, image_name.id DESC"
+    ),
+    "views_by_name": (
+        "SELECT image_view.image_id, image_view.id FROM image_view JOIN image_name ON "
+        "image_view.id = image_name.view_id WHERE image_name.reference = :reference ORDER BY "
+        "image_name.seen_at DESC, image_name.id DESC"
+    ),
+    "put_name": (
+        "INSERT INTO image_name (reference, view_id, seen_at) VALUES (:reference, :view_id, "
+        ":seen_at)"
+    ),
+    "drop_name": (
+        "DELETE FROM image_name WHERE image_name.reference = :reference AND image_name.view_id = "
+        ":view_id"
+    ),
+    "record_names": (
+        "SELECT image_view.image_id, image_view.id, image_view.manifest_digest, "
+        "image_name.reference FROM image_view JOIN image_name ON image_view.id = "
+        "image_name.view_id WHERE image_view.image_id IN (:keys*) ORDER BY image_name.seen_at "
+        "DESC, image_name.id DESC"
+    ),
+    "record_views": (
+        "SELECT image_view.id, image_view.document FROM image_view WHERE image_view.id IN (:keys*)"
+    ),
+    "record_images": (
+        "SELECT image.id, image.config_digest, image.config, image.indexed_at FROM image WHERE "
+        "image.id IN (:keys*)"
+    ),
+    "record_layers": (
+        "SELECT image_layer.image_id, layer.chain_id, layer.diff_id FROM image_layer JOIN layer "
+        "ON layer.id = image_layer.layer_id WHERE image_layer.image_id IN (:keys*) ORDER BY "
+        "image_layer.image_id, image_layer.position"
+    ),
+    "trust_id": ("SELECT trust.id FROM trust WHERE trust.name = :name"),
+    "trust_records": (
+        "SELECT trust.id, trust.name, trust.reference, trust.config_digest, "
+        "trust.manifest_digest, trust.chain_ids, trust.added_by, trust.added_at, trust.reason, "
+        "trust.expires_at, trust.revoked_by, trust.revoked_at, trust.revoke_reason FROM trust "
+        "ORDER BY trust.added_at DESC, trust.id DESC"
+    ),
+    "trust_of": (
+        "SELECT trust.id, trust.name, trust.reference, trust.config_digest, "
+        "trust.manifest_digest, trust.chain_ids, trust.added_by, trust.added_at, trust.reason, "
+        "trust.expires_at, trust.revoked_by, trust.revoked_at, trust.revoke_reason FROM trust "
+        "WHERE trust.id IN (SELECT trust_chain.trust_id FROM trust_chain WHERE "
+        "trust_chain.chain_id IN (:keys*))"
+    ),
+    "put_trust": (
+        "INSERT INTO trust (name, reference, config_digest, manifest_digest, chain_ids, added_by, "
+        "added_at, reason, expires_at, revoked_by, revoked_at, revoke_reason) VALUES (:name, "
+        ":reference, :config_digest, :manifest_digest, :chain_ids, :added_by, :added_at, :reason, "
+        ":expires_at, :revoked_by, :revoked_at, :revoke_reason) ON CONFLICT (name) DO UPDATE SET "
+        "reference = excluded.reference, config_digest = excluded.config_digest, manifest_digest "
+        "= excluded.manifest_digest, chain_ids = excluded.chain_ids, added_by = "
+        "excluded.added_by, added_at = excluded.added_at, reason = excluded.reason, expires_at = "
+        "excluded.expires_at, revoked_by = excluded.revoked_by, revoked_at = excluded.revoked_at, "
+        "revoke_reason = excluded.revoke_reason"
+    ),
+    "drop_trust_chains": ("DELETE FROM trust_chain WHERE trust_chain.trust_id = :trust_id"),
+    "put_trust_chain": (
+        "INSERT INTO trust_chain (chain_id, trust_id) VALUES (:chain_id, :trust_id)"
+    ),
+    "cached": ('SELECT cached.value FROM cached WHERE cached."key" = :key'),
+    "put_cached": (
+        'INSERT INTO cached ("key", value) VALUES (:key, :value) ON CONFLICT ("key") DO '
+        "UPDATE SET value = excluded.value"
+    ),
+}

@@ -1,0 +1,297 @@
+"""Every statement that the index runs, written once, by name.
+
+`statements("sqlite")` and `statements("postgresql")` differ only in what SQLAlchemy compiles them
+to. A parameter named `keys` takes a list (`… IN (:keys)`); callers keep lists short
+(`layerproof.store.executor.KEYS_AT_ONCE`). Selected columns are read by position: their order is
+part of the contract with `layerproof.store.*_rows`.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Column, Executable, Select, Table, bindparam, delete, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.sql.elements import ColumnElement
+
+from layerproof.store.schema import (
+    analyser_set,
+    blob,
+    cached,
+    contents,
+    contents_entries,
+    file_filter,
+    image,
+    image_layer,
+    image_name,
+    image_view,
+    layer,
+    layer_change,
+    package,
+    package_change,
+    path_filter,
+    trust,
+    trust_chain,
+)
+
+# Both dialects spell `ON CONFLICT` alike; SQLAlchemy has one construct per dialect for it.
+_INSERT: Mapping[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+
+
+def statements(dialect: str) -> Mapping[str, Executable]:
+    """All statements for `dialect`: "sqlite" or "postgresql"."""
+    insert = _Insert(dialect)
+    return {
+        **_contents(insert),
+        **_search(),
+        **_layers(insert),
+        **_images(insert),
+        **_records(),
+        **_trust(insert),
+        "cached": select(cached.c.value).where(_is(cached.c.key)),
+        "put_cached": insert.replace(cached, "key"),
+    }
+
+
+def _is(column: Column[Any]) -> ColumnElement[bool]:
+    return column == bindparam(column.name)
+
+
+def _in(column: Column[Any]) -> ColumnElement[bool]:
+    return column.in_(bindparam("keys", expanding=True))
+
+
+class _Insert:
+    """The three ways to insert; parameters have the names of the columns."""
+
+    def __init__(self, dialect: str) -> None:
+        self._insert = _INSERT[dialect]
+
+    def plain(self, table: Table) -> Executable:
+        statement: Executable = self._values(table)
+        return statement
+
+    def ignore(self, table: Table) -> Executable:
+        """Leave a row that is there."""
+        statement: Executable = self._values(table).on_conflict_do_nothing()
+        return statement
+
+    def replace(self, table: Table, key: str, *columns: str) -> Executable:
+        """Set `columns` (default: all others) of a row with the same `key`."""
+        statement = self._values(table)
+        names = columns or [c.name for c in table.c if c.name not in ("id", key)]
+        changed: Executable = statement.on_conflict_do_update(
+            index_elements=[key], set_={name: statement.excluded[name] for name in names}
+        )
+        return changed
+
+    def _values(self, table: Table) -> Any:
+        columns = [c.name for c in table.c if not (c.name == "id" and c.primary_key)]
+        return self._insert(table).values({name: bindparam(name) for name in columns})
+
+
+def _contents(insert: _Insert) -> Mapping[str, Executable]:
+    summary = (
+        contents.c.diff_id,
+        analyser_set.c.names,
+        contents.c.size,
+        contents.c.entry_count,
+        contents.c.file_bytes,
+        contents.c.skipped,
+    )
+    whole = (
+        contents.join(analyser_set)
+        .join(contents_entries)
+        .join(path_filter, path_filter.c.contents_id == contents.c.id)
+        .join(file_filter, file_filter.c.contents_id == contents.c.id)
+    )
+    return {
+        "analyser_set": select(analyser_set.c.id).where(_is(analyser_set.c.names)),
+        "put_analyser_set": insert.ignore(analyser_set),
+        "contents_known": select(contents.c.diff_id).where(
+            _in(contents.c.diff_id),
+            contents.c.analyser_set_id
+            == select(analyser_set.c.id).where(_is(analyser_set.c.names)).scalar_subquery(),
+        ),
+        "contents_head": select(contents.c.id, contents.c.analyser_set_id).where(
+            _is(contents.c.diff_id)
+        ),
+        "contents": select(
+            *summary,
+            contents.c.id,
+            contents.c.package_files,
+            contents.c.facts,
+            contents_entries.c.entries,
+            path_filter.c.hashes.label("path_hashes"),
+            file_filter.c.hashes.label("file_hashes"),
+        )
+        .select_from(whole)
+        .where(_is(contents.c.diff_id)),
+        "contents_entries": select(contents_entries.c.entries)
+        .select_from(contents.join(contents_entries))
+        .where(_is(contents.c.diff_id)),
+        "contents_summaries": select(*summary)
+        .select_from(contents.join(analyser_set))
+        .where(_in(contents.c.diff_id)),
+        "contents_facts": select(contents.c.diff_id, contents.c.facts).where(
+            _in(contents.c.diff_id)
+        ),
+        "contents_package_files": select(
+            contents.c.id, contents.c.diff_id, contents.c.package_files
+        ).where(_in(contents.c.diff_id)),
+        "packages_of": select(package.c.contents_id, *_package_columns())
+        .where(_in(package.c.contents_id))
+        .order_by(package.c.contents_id, package.c.position),
+        "put_contents": insert.plain(contents),
+        "put_entries": insert.plain(contents_entries),
+        "put_path_filter": insert.plain(path_filter),
+        "put_file_filter": insert.plain(file_filter),
+        "put_package": insert.plain(package),
+        "drop_contents": delete(contents).where(_is(contents.c.id)),
+        "blobs": select(blob.c.digest, blob.c.diff_id).where(_in(blob.c.digest)),
+        "put_blob": insert.ignore(blob),
+    }
+
+
+def _package_columns() -> tuple[Column[Any], ...]:
+    c = package.c
+    return (
+        c.type,
+        c.name,
+        c.version,
+        c.path,
+        c.architecture,
+        c.source,
+        c.source_version,
+        c.licence,
+        c.distribution,
+    )
+
+
+def _search() -> Mapping[str, Executable]:
+    def scan(table: Table) -> Select[Any]:
+        return select(contents.c.diff_id, table.c.hashes).select_from(contents.join(table))
+
+    return {
+        "path_filters": scan(path_filter),
+        "file_filters": scan(file_filter),
+        "packages_named": select(contents.c.diff_id, *_package_columns())
+        .select_from(package.join(contents))
+        .where(_is(package.c.name))
+        .order_by(package.c.contents_id, package.c.position),
+        "package_changes_named": select(layer.c.chain_id, layer_change.c.package_changes)
+        .select_from(package_change.join(layer_change).join(layer))
+        .where(_is(package_change.c.name))
+        .order_by(layer.c.id),
+        "usage_layers": select(layer.c.diff_id, layer.c.id, layer.c.chain_id)
+        .where(_in(layer.c.diff_id))
+        .order_by(layer.c.id),
+        "usage_images": select(image_layer.c.layer_id, image_layer.c.image_id).where(
+            _in(image_layer.c.layer_id)
+        ),
+        "newest_names": select(
+            image_view.c.image_id, image_name.c.seen_at, image_name.c.id, image_name.c.reference
+        )
+        .select_from(image_view.join(image_name))
+        .where(_in(image_view.c.image_id)),
+    }
+
+
+def _layers(insert: _Insert) -> Mapping[str, Executable]:
+    return {
+        "layers_known": select(layer.c.chain_id)
+        .select_from(layer.join(layer_change))
+        .where(
+            _in(layer.c.chain_id),
+            layer_change.c.analyser_set_id
+            == select(analyser_set.c.id).where(_is(analyser_set.c.names)).scalar_subquery(),
+        ),
+        "layer_records": select(
+            layer.c.chain_id,
+            layer.c.parent,
+            layer.c.position,
+            layer.c.diff_id,
+            analyser_set.c.names,
+            layer_change.c.counts,
+            layer_change.c.package_changes,
+            layer_change.c.changes,
+        )
+        .select_from(layer.join(layer_change).join(analyser_set))
+        .where(_in(layer.c.chain_id)),
+        "layer_ids": select(layer.c.chain_id, layer.c.id).where(_in(layer.c.chain_id)),
+        "layer_change_sets": select(layer_change.c.layer_id, layer_change.c.analyser_set_id).where(
+            _in(layer_change.c.layer_id)
+        ),
+        "put_layer": insert.ignore(layer),
+        "put_layer_change": insert.plain(layer_change),
+        "drop_layer_change": delete(layer_change).where(_is(layer_change.c.layer_id)),
+        "put_package_change": insert.plain(package_change),
+    }
+
+
+def _images(insert: _Insert) -> Mapping[str, Executable]:
+    newest = (image.c.indexed_at.desc(), image.c.id.desc())
+    return {
+        "put_image": insert.replace(image, "config_digest", "indexed_at"),
+        "image_by_config": select(image.c.id).where(_is(image.c.config_digest)),
+        "images": select(image.c.id).order_by(*newest),
+        "images_with_chain": select(image.c.id)
+        .select_from(image.join(image_layer).join(layer))
+        .where(_is(layer.c.chain_id))
+        .order_by(*newest),
+        "put_image_layer": insert.ignore(image_layer),
+        "put_view": insert.ignore(image_view),
+        "view_by_identity": select(image_view.c.id).where(_is(image_view.c.identity)),
+        "views_by_manifest": _views().where(_is(image_view.c.manifest_digest)),
+        "views_by_index": _views().where(_is(image_view.c.index_digest)),
+        "views_by_name": _views().where(_is(image_name.c.reference)),
+        "put_name": insert.plain(image_name),
+        "drop_name": delete(image_name).where(
+            _is(image_name.c.reference), _is(image_name.c.view_id)
+        ),
+    }
+
+
+def _views() -> Select[Any]:
+    """Views, the one that was seen last first (once per name)."""
+    return (
+        select(image_view.c.image_id, image_view.c.id)
+        .select_from(image_view.join(image_name))
+        .order_by(image_name.c.seen_at.desc(), image_name.c.id.desc())
+    )
+
+
+def _records() -> Mapping[str, Executable]:
+    """What an ImageRecord is put together from."""
+    return {
+        "record_names": select(
+            image_view.c.image_id,
+            image_view.c.id,
+            image_view.c.manifest_digest,
+            image_name.c.reference,
+        )
+        .select_from(image_view.join(image_name))
+        .where(_in(image_view.c.image_id))
+        .order_by(image_name.c.seen_at.desc(), image_name.c.id.desc()),
+        "record_views": select(image_view.c.id, image_view.c.document).where(_in(image_view.c.id)),
+        "record_images": select(
+            image.c.id, image.c.config_digest, image.c.config, image.c.indexed_at
+        ).where(_in(image.c.id)),
+        "record_layers": select(image_layer.c.image_id, layer.c.chain_id, layer.c.diff_id)
+        .select_from(image_layer.join(layer))
+        .where(_in(image_layer.c.image_id))
+        .order_by(image_layer.c.image_id, image_layer.c.position),
+    }
+
+
+def _trust(insert: _Insert) -> Mapping[str, Executable]:
+    records = select(*trust.c)
+    return {
+        "trust_id": select(trust.c.id).where(_is(trust.c.name)),
+        "trust_records": records.order_by(trust.c.added_at.desc(), trust.c.id.desc()),
+        "trust_of": records.where(
+            trust.c.id.in_(select(trust_chain.c.trust_id).where(_in(trust_chain.c.chain_id)))
+        ),
+        "put_trust": insert.replace(trust, "name"),
+        "drop_trust_chains": delete(trust_chain).where(_is(trust_chain.c.trust_id)),
+        "put_trust_chain": insert.plain(trust_chain),
+    }
