@@ -28,10 +28,10 @@ from layerproof.oci.limits import Limits
 from layerproof.sources._files import decompressed_file, open_file
 from layerproof.sources._members import FileInput, Input, StreamInput, read_at, scan
 
-_ROOT_FOLDERS = frozenset(
-    """bin boot dev etc home lib lib32 lib64 media mnt opt proc root run sbin srv sys tmp usr
-    var""".split()
+_USUAL = (
+    "bin boot dev etc home lib lib32 lib64 media mnt opt proc root run sbin srv sys tmp usr var"
 )
+_ROOT_FOLDERS = frozenset(_USUAL.split())
 
 _LIMITS = Limits()
 
