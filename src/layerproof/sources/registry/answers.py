@@ -115,15 +115,14 @@ def _known_cause(cause: BaseException, host: str) -> tuple[str, str] | None:
     if isinstance(cause, ssl.SSLError):
         return (
             f"no TLS with {host}: {clean(cause.reason or str(cause))}",
-            f"if it speaks plain HTTP, say so with --insecure-registry {host}",
+            f"if it speaks plain HTTP, add {host} to LAYERPROOF_INSECURE_REGISTRIES",
         )
     if isinstance(cause, socket.gaierror):
         return f"the host name {host} is not known", "check the name and your DNS"
     if isinstance(cause, ConnectionRefusedError):
         return (
             f"{host} refuses connections",
-            "is the registry running? Without a port in the name it is asked at 443,"
-            " with --insecure-registry at 80",
+            "is the registry running? Without a port in its name it is asked at port 443",
         )
     return None
 

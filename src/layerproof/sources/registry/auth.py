@@ -9,7 +9,7 @@ answer could have our credentials sent anywhere, so:
 1. The scope that we ask for is built here (`repository:NAME:pull`), never taken from a challenge.
 2. A realm must be https; http only for a registry that the operator declared to be plain HTTP,
    and then on that registry's host.
-3. Credentials go to a realm on the registry's own host name, or on one that is allowed for it.
+3. Credentials go to a realm on the registry's own host name, or on one that the operator allows.
 4. Any other realm is asked for an anonymous token when we have no credentials, and is an error
    when we have some.
 5. A token service that redirects is refused; tokens are kept per registry and scope until they
@@ -208,14 +208,13 @@ class Authorizer:
             raise AuthenticationError(
                 f"the registry wants the login sent to another host, {realm.host}; it was not sent",
                 where=endpoint.name,
-                remedy=f"if {realm.host} is its token service, allow it as a realm of"
-                f" {endpoint.host}; otherwise do not trust this registry",
+                remedy=f"if that is its token service, add {realm.host} to"
+                " LAYERPROOF_TOKEN_REALMS; otherwise do not trust this registry",
             )
         return realm
 
     def _allowed(self, endpoint: Endpoint, realm: httpx.URL) -> bool:
-        allowed = self._settings.allowed_realms.get(endpoint.host, frozenset())
-        allowed = allowed | _KNOWN_REALMS.get(endpoint.host, frozenset())
+        allowed = self._settings.token_realms | _KNOWN_REALMS.get(endpoint.host, frozenset())
         return realm.host in allowed or realm.netloc.decode("ascii") in allowed
 
     def _grant(self, endpoint: Endpoint, answer: Document) -> Grant:

@@ -30,7 +30,7 @@ class RegistrySettings:
     insecure_hosts: frozenset[str] = frozenset()
     # By registry: `host[:port][/prefix]` of mirrors to try before it.
     mirrors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    # By registry: further host names whose token service may be given its credentials.
-    allowed_realms: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    # Further hosts (`host` or `host:port`) whose token services may be given credentials.
+    token_realms: frozenset[str] = frozenset()
     timeouts: Timeouts = Timeouts()
     retry: Retry = Retry()

@@ -174,6 +174,8 @@ class SocketBackend(httpcore.AsyncNetworkBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
         """Try the host's addresses in turn. Raises ConnectError, ConnectTimeout."""
+        if not 0 < port < 1 << 16:  # the C library would take it modulo 65536
+            raise httpcore.ConnectError(f"there is no port {port}")
         try:
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as exc:
