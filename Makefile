@@ -25,6 +25,8 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy bench
+	$(BIN)/mypy --explicit-package-bases tests/conftest.py tests/e2e tests/unit/test_imports.py
 
 bench: $(BENCH_STAMP)
 	@scripts/setup-system.sh
