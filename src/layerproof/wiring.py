@@ -5,16 +5,20 @@ Every adapter is imported where it is built, because a command should load only 
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
+from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from layerproof.errors import UnsupportedError
+from layerproof.errors import PolicyError, UnsupportedError
 
 if TYPE_CHECKING:
     from layerproof.config import Settings
     from layerproof.engine.indexer import Indexer
     from layerproof.engine.ports import Clock, ImageSource, Index, Workers
+    from layerproof.model.digest import Digest
+    from layerproof.model.image import Image
     from layerproof.model.reference import Reference
     from layerproof.policy.model import Policy
 
@@ -71,23 +75,89 @@ def read_reference(text: str) -> Reference:
     return detect(text)
 
 
-def open_source(reference: Reference, settings: Settings) -> ImageSource:
-    """The source that a reference names."""
+def open_source(reference: Reference, settings: Settings, index: Index) -> ImageSource:
+    """The source that a reference names. Nothing is opened before it is used."""
     limits = settings.limits
     match reference.transport:
         case "docker":
-            from layerproof.sources.registry.source import RegistrySource
+            return _registry(reference, settings)
+        case "docker-daemon":
+            from layerproof.sources.docker_daemon import DockerDaemonSource
 
-            return RegistrySource(reference, limits=limits)
-        case _:
-            raise UnsupportedError(
-                f"there is no source for {reference.transport}:", where=str(reference)
-            )
+            def known(config: Digest) -> Image | None:
+                record = index.image_by_config(config)
+                return record.image if record else None
+
+            return DockerDaemonSource(reference, limits, host=settings.docker_host, known=known)
+        case "docker-archive":
+            from layerproof.sources.docker_archive import DockerArchiveSource
+
+            return DockerArchiveSource(reference, limits)
+        case "oci":
+            from layerproof.sources.oci_layout import OciLayoutSource
+
+            return OciLayoutSource(reference, limits)
+        case "oci-archive":
+            from layerproof.sources.oci_archive import OciArchiveSource
+
+            return OciArchiveSource(reference, limits)
+        case "rootfs":
+            from layerproof.sources.rootfs import RootfsSource
+
+            return RootfsSource(reference, limits)
+        case other:
+            raise UnsupportedError(f"there is no source for {other}:", where=str(reference))
+
+
+def _registry(reference: Reference, settings: Settings) -> ImageSource:
+    from layerproof.sources.registry.docker_config import DockerConfig
+    from layerproof.sources.registry.settings import RegistrySettings
+    from layerproof.sources.registry.source import RegistrySource
+
+    return RegistrySource(
+        reference,
+        limits=settings.limits,
+        credentials=DockerConfig.from_environment(os.environ, Path.home()),
+        settings=RegistrySettings(
+            insecure_hosts=settings.insecure_registries,
+            mirrors=settings.mirrors,
+            token_realms=settings.token_realms,
+        ),
+    )
 
 
 def open_policy(settings: Settings, index: Index) -> Policy:
-    """The policy of the settings, or the built-in one. A parsed file is kept in the index by the
-    digest of its bytes, because parsing YAML costs more than a whole decision."""
-    from layerproof.policy.defaults import DEFAULT_POLICY
+    """The policy of the settings, or the built-in one. Raises PolicyError.
 
-    return DEFAULT_POLICY
+    A parsed file is kept in the index by the digest of its bytes, because parsing YAML costs more
+    than a whole decision.
+    """
+    if settings.policy is None:
+        from layerproof.policy.defaults import DEFAULT_POLICY
+
+        return DEFAULT_POLICY
+    from layerproof.policy.load import cache_key, load_policy
+    from layerproof.policy.model import Policy
+
+    text = _read_policy(settings.policy)
+    key = cache_key(text)
+    cached = index.cached(key)
+    if cached is not None:
+        return Policy.from_json(cached)
+    policy = load_policy(text, where=str(settings.policy))
+    index.put_cached(key, policy.to_json())
+    return policy
+
+
+def _read_policy(file: Path) -> bytes:
+    from layerproof.policy.document import MAX_BYTES
+
+    try:
+        with file.open("rb") as stream:
+            return stream.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise PolicyError(
+            f"cannot be read: {error.strerror or error}",
+            where=str(file),
+            remedy="give --policy a file that exists; without one the built-in policy is used",
+        ) from error

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from layerproof.cli.app import App, offline_option, platform_option, shared
+
+if TYPE_CHECKING:
+    from layerproof.model.image import Image
+    from layerproof.policy.model import Policy
 
 
 @click.command()
@@ -42,25 +48,29 @@ def command(
     app.use(policy=policy)
     rules = open_policy(app.settings, app.index)
     now = open_clock().now()
+    return each(
+        app,
+        images,
+        lambda text: judge(app, app.image(text, platform, offline=offline), rules, now),
+    )
 
-    def one(text: str) -> int:
-        from layerproof.analysis.registry import ANALYSERS, analysers_key
-        from layerproof.engine.evaluator import evaluate
-        from layerproof.engine.facts import gather
-        from layerproof.model.verdict import Decision
 
-        image = app.image(text, platform, offline=offline)
-        facts = gather(app.index, image, now)
-        verdict = evaluate(facts, rules, analysers=analysers_key(ANALYSERS))
-        if app.json:
-            from layerproof.report.documents import verdict_document
+def judge(app: App, image: Image, policy: Policy, now: datetime) -> int:
+    """Decide on an indexed image and print the verdict; the exit code."""
+    from layerproof.analysis.registry import ANALYSERS, analysers_key
+    from layerproof.engine.evaluator import evaluate
+    from layerproof.engine.facts import gather
+    from layerproof.model.verdict import Decision
 
-            app.emit([verdict_document(verdict)])
-        else:
-            from layerproof.report.lines import verdict_lines
+    facts = gather(app.index, image, now)
+    verdict = evaluate(facts, policy, analysers=analysers_key(ANALYSERS))
+    if app.json:
+        from layerproof.report.documents import verdict_document
 
-            for line in verdict_lines(verdict, image, quiet=app.quiet):
-                click.echo(line)
-        return 1 if verdict.decision is Decision.REFUSE else 0
+        app.emit([verdict_document(verdict)])
+    else:
+        from layerproof.report.lines import verdict_lines
 
-    return each(app, images, one)
+        for line in verdict_lines(verdict, image, quiet=app.quiet):
+            click.echo(line)
+    return 1 if verdict.decision is Decision.REFUSE else 0

@@ -1,0 +1,171 @@
+"""`layerproof demo`: the whole product on images made on the spot, without a network."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from layerproof.cli.app import App, shared
+
+if TYPE_CHECKING:
+    from layerproof.testing.images import BuiltImage
+
+_REPOSITORY = "demo"
+_STORY = {
+    "clean": "adds an application to the golden base",
+    "tampered": "deletes /etc/shadow, replaces /bin/login, puts another ls first in PATH",
+    "liar": "says in its label that it is built on the golden base; its layers say otherwise",
+    "stranger": "is built on a base that nobody has vouched for",
+}
+
+
+@click.command()
+@click.option("--keep", type=click.Path(path_type=Path), help="Keep images and index in a folder.")
+@shared
+def command(app: App, keep: Path | None) -> int:
+    """See it work: good and bad images, made on the spot, served by a registry in memory, indexed
+    by the real client, judged by the built-in policy. Offline, a few seconds.
+
+    \b
+    layerproof demo
+    layerproof demo --keep ./demo     to go on with show, diff and find
+    """
+    if keep is not None:
+        keep.mkdir(parents=True, exist_ok=True)
+        return _play(app, keep, kept=True)
+    with tempfile.TemporaryDirectory(prefix="layerproof-demo-") as folder:
+        return _play(app, Path(folder), kept=False)
+
+
+def _play(app: App, folder: Path, *, kept: bool) -> int:
+    from layerproof.testing.images import write_oci_layout
+    from layerproof.testing.registry import InMemoryRegistry
+
+    images = build_images()
+    if kept:
+        write_oci_layout(folder / "images", images)
+    with InMemoryRegistry() as registry:
+        for name, image in images.items():
+            registry.add_image(_REPOSITORY, name, image)
+        app.settings = replace(
+            app.settings,
+            index=folder / "index.db",
+            policy=None,
+            insecure_registries=app.settings.insecure_registries | {registry.host},
+        )
+        _tell(app, f"docker://{registry.host}/{_REPOSITORY}")
+    if not app.json:
+        _what_next(folder if kept else None)
+    return 0
+
+
+def _tell(app: App, repository: str) -> None:
+    from layerproof.engine.trust import add_trust
+    from layerproof.wiring import open_clock
+
+    now = open_clock().now()
+    golden = app.image(f"{repository}:golden", None)
+    add_trust(app.index, golden, by="you", reason="the demo's golden base", now=now)
+    if not app.json:
+        click.echo(f"Five images are served at {repository} by a registry in memory.")
+        click.echo("The first, golden, was indexed and declared trusted:\n")
+        click.echo(f"  layerproof trust add {repository}:golden --reason ...\n")
+        click.echo("What would run, and what would not, and why:")
+    for name, story in _STORY.items():
+        if not app.json:
+            click.echo(f"\n{'-' * 78}\n{name}: {story}\n")
+        _check(app, f"{repository}:{name}")
+
+
+def _check(app: App, reference: str) -> None:
+    from layerproof.cli.check import judge
+    from layerproof.policy.defaults import DEFAULT_POLICY
+    from layerproof.wiring import open_clock
+
+    judge(app, app.image(reference, None), DEFAULT_POLICY, open_clock().now())
+
+
+def build_images() -> dict[str, BuiltImage]:
+    """Golden base, clean application, and three that must not run."""
+    from layerproof.testing.images import Dir, File, Symlink, Whiteout, build
+
+    golden = build(
+        [
+            {
+                "bin": Symlink("usr/bin"),
+                "etc/os-release": 'ID=demo\nNAME="Demo Linux"\nVERSION_ID=1\n',
+                "etc/passwd": "root:x:0:0::/root:/bin/sh\n",
+                "etc/shadow": File(b"root:!:1::::::\n", mode=0o640),
+                "usr/bin/sh": File(b"\x7fELF sh\n", mode=0o755),
+                "usr/bin/ls": File(b"\x7fELF ls\n", mode=0o755),
+                "usr/bin/login": File(b"\x7fELF login\n", mode=0o755),
+                "usr/bin/su": File(b"\x7fELF su\n", mode=0o4755),
+            },
+            {"etc/ssh/sshd_config": "PermitRootLogin no\n"},
+        ],
+        history=["RUN install the demo system", "RUN harden it"],
+    )
+    other = build(
+        [
+            {
+                "bin/sh": File(b"\x7fELF another sh\n", mode=0o755),
+                "etc/passwd": "root:x:0:0::/root:/bin/sh\n",
+            }
+        ],
+        history=["ADD rootfs.tar / # from somewhere"],
+    )
+    application = {"srv": Dir(), "srv/app.py": File(b"#!/usr/bin/python3\n", mode=0o755)}
+    return {
+        "golden": golden,
+        "clean": build([application], base=golden, history=["COPY app.py /srv/"]),
+        "tampered": build(
+            [
+                application,
+                {
+                    "etc/shadow": Whiteout(),
+                    "usr/bin/login": File(b"\x7fELF login, and a little more\n", mode=0o755),
+                    "usr/local/bin/ls": File(b"#!/bin/sh\n", mode=0o755),
+                },
+            ],
+            base=golden,
+            history=["COPY app.py /srv/", "RUN ./setup.sh"],
+        ),
+        "liar": build(
+            [application],
+            base=other,
+            history=["COPY app.py /srv/"],
+            labels={
+                "org.opencontainers.image.base.name": "demo/golden:1",
+                "org.opencontainers.image.base.digest": golden.manifest_digest,
+            },
+        ),
+        "stranger": build([application], base=other, history=["COPY app.py /srv/"]),
+    }
+
+
+def _what_next(folder: Path | None) -> None:
+    lines = [
+        "",
+        "-" * 78,
+        "Your own images:",
+        '  layerproof trust add debian:12 --reason "base of the platform team"',
+        "  layerproof check docker://registry.example/team/app:1.0",
+        "  layerproof check ./image.tar         (docker save, OCI layouts and archives too)",
+    ]
+    if folder is None:
+        lines += ["", "To look into these images: layerproof demo --keep ./demo"]
+    else:
+        index = f"--index {folder}/index.db"
+        lines += [
+            "",
+            "Look into these images:",
+            f"  layerproof show oci:{folder}/images:tampered {index}",
+            f"  layerproof diff oci:{folder}/images:tampered {index}",
+            f"  layerproof find path /etc/shadow {index}",
+        ]
+    for line in lines:
+        click.echo(line)
