@@ -1,15 +1,15 @@
 """Any database that SQLAlchemy speaks to, by the same named statements."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
-from sqlalchemy import Connection, Engine, Executable
+from sqlalchemy import Connection, Engine, Executable, Insert
 from sqlalchemy.exc import SQLAlchemyError
 
 from layerproof.errors import IndexUnavailableError
 from layerproof.store.codec import DamagedRowError
 from layerproof.store.executor import Row, Session
-from layerproof.store.statements import statements
+from layerproof.store.statements import inserted, statements
 
 
 class SqlAlchemyExecutor:
@@ -66,7 +66,10 @@ class _AlchemySession:
     def run(self, statement: str, /, **parameters: object) -> None:
         self._connection.execute(self._statements[statement], parameters)
 
-    def run_many(self, statement: str, rows: Iterable[Mapping[str, object]], /) -> None:
-        batch = list(rows)
+    def run_many(self, statement: str, rows: Iterable[Sequence[object]], /) -> None:
+        insert = self._statements[statement]
+        assert isinstance(insert, Insert)
+        names = inserted(insert.table)
+        batch = [dict(zip(names, row, strict=True)) for row in rows]
         if batch:  # because SQLAlchemy takes an empty list for one row without values
-            self._connection.execute(self._statements[statement], batch)
+            self._connection.execute(insert, batch)

@@ -111,23 +111,23 @@ def unpath(value: str) -> bytes:
 _PACKAGE_TYPES = {kind.value: kind for kind in PackageType}
 
 
-def package_columns(package: Package) -> dict[str, object]:
-    """A row of the table `package`."""
-    return {
-        "type": package.type.value,
-        "name": text(package.name),
-        "version": text(package.version),
-        "path": package.path,
-        "architecture": text(package.architecture),
-        "source": text(package.source),
-        "source_version": text(package.source_version),
-        "licence": text(package.licence),
-        "distribution": text(package.distribution),
-    }
+def package_columns(package: Package) -> tuple[object, ...]:
+    """A row of the table `package`, without its place."""
+    return (
+        package.type.value,
+        text(package.name),
+        text(package.version),
+        package.path,
+        text(package.architecture),
+        text(package.source),
+        text(package.source_version),
+        text(package.licence),
+        text(package.distribution),
+    )
 
 
 def package_of_columns(row: Sequence[Any]) -> Package:
-    """The package of such a row, its columns in the order of the table."""
+    """What `package_columns` was given."""
     return Package(
         _PACKAGE_TYPES[row[0]],
         untext(row[1]),

@@ -1,6 +1,6 @@
 """A layer's contents and its blobs, as rows."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from itertools import groupby
 
 from layerproof.engine.ports import ContentsSummary, PackageList
@@ -118,7 +118,7 @@ def write(executor: Executor, contents: Contents, blob: BlobRecord | None) -> No
         session.run("put_entries", contents_id=key, entries=contents.entries)
         session.run("put_path_filter", contents_id=key, hashes=contents.path_filter)
         session.run("put_file_filter", contents_id=key, hashes=contents.file_filter)
-        session.run_many("put_package", _numbered(key, packages))
+        session.run_many("put_package", ((key, n, *row) for n, row in enumerate(packages)))
 
 
 def write_blob(session: Session, blob: BlobRecord) -> None:
@@ -140,13 +140,6 @@ def analyser_set(session: Session, names: str) -> int:
         found = session.rows("analyser_set", names=codec.text(names))
     key: int = found[0][0]
     return key
-
-
-def _numbered(key: int, packages: list[dict[str, object]]) -> Iterator[dict[str, object]]:
-    for position, columns in enumerate(packages):
-        columns["contents_id"] = key
-        columns["position"] = position
-        yield columns
 
 
 def _summary(row: Row) -> ContentsSummary:

@@ -4,7 +4,7 @@
 `SqlAlchemyExecutor` runs the same statements, as SQLAlchemy's constructs, on any engine.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from itertools import islice
 from typing import Any, Protocol, TypeVar
@@ -27,8 +27,8 @@ class Session(Protocol):
     def run(self, statement: str, /, **parameters: object) -> None:
         """Run a statement that yields no rows."""
 
-    def run_many(self, statement: str, rows: Iterable[Mapping[str, object]], /) -> None:
-        """Run such a statement once per row."""
+    def run_many(self, statement: str, rows: Iterable[Sequence[object]], /) -> None:
+        """Run an insert once per row; its values stand in the order of the table's columns."""
 
 
 class Executor(Protocol):

@@ -7,7 +7,6 @@ the most that is known: the newest view that has a manifest, or else the newest.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 from typing import Any
@@ -19,14 +18,8 @@ from layerproof.model.image import Descriptor, History, Image, Layer, Platform
 from layerproof.store import codec, layer_rows
 from layerproof.store.executor import Executor, Row, Session, rows_for
 
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """An image to read: which view, under which name; None is left to `records`."""
-
-    image: int
-    view: int | None = None
-    reference: str | None = None
+# An image to read: its key, and which view under which name; `records` chooses what is None.
+Wanted = tuple[int, int | None, str | None]
 
 
 def write(
@@ -43,10 +36,7 @@ def write(
         layers = layer_rows.write(session, image, encoded)
         session.run("put_image", config_digest=config_digest, config=config, indexed_at=seen_at)
         key = session.rows("image_by_config", config_digest=config_digest)[0][0]
-        session.run_many(
-            "put_image_layer",
-            [{"image_id": key, "position": n, "layer_id": layer} for n, layer in enumerate(layers)],
-        )
+        session.run_many("put_image_layer", [(key, n, layer) for n, layer in enumerate(layers)])
         session.run(
             "put_view",
             image_id=key,
@@ -65,7 +55,7 @@ def write(
 def by_config(session: Session, digest: Digest) -> ImageRecord | None:
     """By config digest."""
     rows = session.rows("image_by_config", config_digest=codec.raw(digest))
-    return next(iter(records(session, [Wanted(key) for (key,) in rows])), None)
+    return next(iter(records(session, [(key, None, None) for (key,) in rows])), None)
 
 
 def by_manifest(session: Session, digest: Digest) -> ImageRecord | None:
@@ -75,26 +65,26 @@ def by_manifest(session: Session, digest: Digest) -> ImageRecord | None:
         rows = session.rows("views_by_index", index_digest=codec.raw(digest))
         if len({image for image, _ in rows}) != 1:
             return None
-    return records(session, [Wanted(*rows[0])])[0]
+    return records(session, [(*rows[0], None)])[0]
 
 
 def by_name(session: Session, reference: str) -> list[ImageRecord]:
     """Every view seen under this name, the last one first."""
     rows = session.rows("views_by_name", reference=codec.text(reference))
-    return records(session, [Wanted(image, view, reference) for image, view in rows])
+    return records(session, [(image, view, reference) for image, view in rows])
 
 
 def with_chain(session: Session, chain_id: ChainId) -> list[ImageRecord]:
     """Those that hold this layer, newest first."""
     rows = session.rows("images_with_chain", chain_id=codec.raw(chain_id))
-    return records(session, [Wanted(image) for (image,) in rows])
+    return records(session, [(image, None, None) for (image,) in rows])
 
 
 def records(session: Session, wanted: Sequence[Wanted]) -> list[ImageRecord]:
     """Read all of them, in the order wanted, in few round trips."""
-    images = [w.image for w in wanted]
+    images = [image for image, _, _ in wanted]
     names = _names(session, images)
-    chosen = [_chosen(w, names[w.image]) for w in wanted]
+    chosen = [_chosen(view, name, names[image]) for image, view, name in wanted]
     views: dict[int, bytes] = dict(rows_for(session, "record_views", [view for view, _ in chosen]))
     heads = {row[0]: row for row in rows_for(session, "record_images", images)}
     layers: dict[int, list[Row]] = {image: [] for image in images}
@@ -102,8 +92,8 @@ def records(session: Session, wanted: Sequence[Wanted]) -> list[ImageRecord]:
         layers[image].append(tuple(layer))
     with codec.decoding("row of an image"):
         return [
-            _record(heads[w.image], layers[w.image], views[view], reference, names[w.image])
-            for w, (view, reference) in zip(wanted, chosen, strict=True)
+            _record(heads[image], layers[image], views[view], reference, names[image])
+            for image, (view, reference) in zip(images, chosen, strict=True)
         ]
 
 
@@ -156,9 +146,8 @@ def _names(session: Session, images: Collection[int]) -> Mapping[int, list[_Name
     return names
 
 
-def _chosen(wanted: Wanted, names: list[_Name]) -> tuple[int, str]:
+def _chosen(view: int | None, reference: str | None, names: list[_Name]) -> tuple[int, str]:
     """The view to show, and the name to show it under."""
-    view, reference = wanted.view, wanted.reference
     if view is None:
         view = next((view for view, manifest, _ in names if manifest), names[0][0])
     if reference is None:

@@ -105,7 +105,7 @@ class SqlIndex:
             keys = [key for (key,) in session.rows("images")]
         for some in chunks(keys, _IMAGES_AT_ONCE):
             with self._executor.read() as session:
-                found = image_rows.records(session, [image_rows.Wanted(key) for key in some])
+                found = image_rows.records(session, [(key, None, None) for key in some])
             yield from found
 
     def images_with_chain(self, chain_id: ChainId) -> list[ImageRecord]:

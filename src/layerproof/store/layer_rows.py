@@ -1,6 +1,6 @@
 """Layers at their place, by ChainID, as rows."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from layerproof.model.contents import ChainRecord
 from layerproof.model.digest import ChainId, DiffId
@@ -59,7 +59,7 @@ def encode(records: Sequence[ChainRecord]) -> list[EncodedChain]:
 
 def write(session: Session, image: Image, records: Sequence[EncodedChain]) -> list[int]:
     """All layers of the image and the given records; the keys of the image's layers, in order."""
-    identities = {row["chain_id"]: row for row in _identities(image, records)}
+    identities = {row[0]: row for row in _identities(image, records)}
     session.run_many("put_layer", identities.values())
     keys: dict[bytes, int] = dict(rows_for(session, "layer_ids", list(identities)))
     made_with: dict[int, int] = dict(rows_for(session, "layer_change_sets", list(keys.values())))
@@ -71,31 +71,28 @@ def write(session: Session, image: Image, records: Sequence[EncodedChain]) -> li
             session.run("put_layer_change", layer_id=key, analyser_set_id=analysers, **columns)
             session.run_many(
                 "put_package_change",
-                [{"layer_id": key, "name": codec.text(name)} for name in sorted(names)],
+                [(key, codec.text(name)) for name in sorted(names)],
             )
             made_with[key] = analysers
     return [keys[codec.raw(layer.chain_id)] for layer in image.layers]
 
 
-def _identities(image: Image, records: Sequence[EncodedChain]) -> list[Mapping[str, object]]:
-    parents = [None, *(layer.chain_id for layer in image.layers)]
-    of_image = [
-        _identity(layer.chain_id, parent, layer.position, layer.diff_id)
-        for layer, parent in zip(image.layers, parents, strict=False)
-    ]
-    of_records = [_identity(r.chain_id, r.parent, r.position, r.diff_id) for r, _, _ in records]
-    return of_image + of_records
+_Identity = tuple[bytes, bytes | None, int, bytes]  # a row of the table `layer`
+
+
+def _identities(image: Image, records: Sequence[EncodedChain]) -> Iterator[_Identity]:
+    parent: ChainId | None = None
+    for layer in image.layers:
+        yield _identity(layer.chain_id, parent, layer.position, layer.diff_id)
+        parent = layer.chain_id
+    for record, _, _ in records:
+        yield _identity(record.chain_id, record.parent, record.position, record.diff_id)
 
 
 def _identity(
     chain_id: ChainId, parent: ChainId | None, position: int, diff_id: DiffId
-) -> Mapping[str, object]:
-    return {
-        "chain_id": codec.raw(chain_id),
-        "parent": codec.raw_or_none(parent),
-        "position": position,
-        "diff_id": codec.raw(diff_id),
-    }
+) -> _Identity:
+    return codec.raw(chain_id), codec.raw_or_none(parent), position, codec.raw(diff_id)
 
 
 def _names(change: PackageChange) -> set[str]:

@@ -9,7 +9,7 @@ part of the contract with `layerproof.store.*_rows`.
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Column, Executable, Select, Table, bindparam, delete, select
+from sqlalchemy import Column, Executable, Select, Table, TableClause, bindparam, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -52,6 +52,11 @@ def statements(dialect: str) -> Mapping[str, Executable]:
     }
 
 
+def inserted(table: TableClause) -> list[str]:
+    """The columns that an insert gives values to, in order: all but a key that counts itself."""
+    return [column.name for column in table.c if column.name != "id"]
+
+
 def _is(column: Column[Any]) -> ColumnElement[bool]:
     return column == bindparam(column.name)
 
@@ -78,15 +83,14 @@ class _Insert:
     def replace(self, table: Table, key: str, *columns: str) -> Executable:
         """Set `columns` (default: all others) of a row with the same `key`."""
         statement = self._values(table)
-        names = columns or [c.name for c in table.c if c.name not in ("id", key)]
+        names = columns or [name for name in inserted(table) if name != key]
         changed: Executable = statement.on_conflict_do_update(
             index_elements=[key], set_={name: statement.excluded[name] for name in names}
         )
         return changed
 
     def _values(self, table: Table) -> Any:
-        columns = [c.name for c in table.c if not (c.name == "id" and c.primary_key)]
-        return self._insert(table).values({name: bindparam(name) for name in columns})
+        return self._insert(table).values({name: bindparam(name) for name in inserted(table)})
 
 
 def _contents(insert: _Insert) -> Mapping[str, Executable]:

@@ -31,7 +31,7 @@ def write(executor: Executor, record: TrustRecord) -> None:
         session.run("put_trust", **columns)
         key = session.rows("trust_id", name=name)[0][0]
         session.run("drop_trust_chains", trust_id=key)
-        session.run_many("put_trust_chain", [{"chain_id": c, "trust_id": key} for c in chains])
+        session.run_many("put_trust_chain", [(chain, key) for chain in chains])
 
 
 def read_all(session: Session) -> list[TrustRecord]:
