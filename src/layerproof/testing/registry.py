@@ -65,6 +65,7 @@ class RecordedRequest:
     headers: Mapping[str, str]  # names in lower case; Authorization shows its scheme only
     user: str  # the account, or nothing
     status: int
+    client_port: int  # tells connections apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,10 +308,12 @@ class InMemoryRegistry:
         headers: Mapping[str, str],
         user: str,
         status: int,
+        client_port: int,
     ) -> None:
         """Note a request that is about to be answered."""
+        found = RecordedRequest(method, path, query, headers, user, status, client_port)
         with self.lock:
-            self.requests.append(RecordedRequest(method, path, query, headers, user, status))
+            self.requests.append(found)
 
     # --- uploads ---------------------------------------------------------------------------------
 

@@ -71,7 +71,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.registry = registry
         self.user = ""
         self.body = b""
-        super().__init__(connection, ("127.0.0.1", 0), None)  # type: ignore[arg-type]
+        super().__init__(connection, connection.getpeername(), None)  # type: ignore[arg-type]
 
     def log_message(self, format: str, *args: object) -> None:
         """Requests are recorded, not printed."""
@@ -439,4 +439,12 @@ class _Handler(BaseHTTPRequestHandler):
         headers = {name.lower(): value for name, value in self.headers.items()}
         if secret := headers.get("authorization"):
             headers["authorization"] = f"{secret.partition(' ')[0]} ***"
-        self.registry.record(self.command, self.where, self.query, headers, self.user, status)
+        self.registry.record(
+            self.command,
+            self.where,
+            self.query,
+            headers,
+            self.user,
+            status,
+            self.client_address[1],
+        )

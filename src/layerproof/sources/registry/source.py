@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from layerproof.errors import UnsupportedError, UsageError
+from layerproof.errors import CorruptImageError, UnsupportedError, UsageError
 from layerproof.model.image import Descriptor, Image, Layer, Platform
 from layerproof.model.reference import DOCKER, Reference
 from layerproof.oci.limits import Limits
@@ -135,6 +135,13 @@ class RegistrySource:
             entry = choose(document, platform, where=where)
             index_digest = answer.digest
             answer = await client.manifest(entry.descriptor.digest)
+            if len(answer.data) != entry.descriptor.size:
+                raise CorruptImageError(
+                    f"the manifest has {len(answer.data)} bytes, and the index says"
+                    f" {entry.descriptor.size}",
+                    where=where,
+                    remedy="the index was written wrongly: rebuild the image",
+                )
             document = self._parse(answer, f"{where}: {entry.descriptor.digest}")
         if not isinstance(document, Manifest):
             raise UnsupportedError(
