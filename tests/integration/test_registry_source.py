@@ -1,5 +1,7 @@
 """`docker://` through real sockets, against the in-memory registry and what it can do wrong."""
 
+import base64
+import contextlib
 import json
 import multiprocessing
 import os
@@ -612,14 +614,15 @@ def test_mirror_is_used_and_registry_when_the_mirror_is_gone(
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A certificate for `localhost`, and its key."""
+    """A certificate for `localhost` and `registry.test`, and its key."""
     if not shutil.which("openssl"):
         pytest.skip("openssl is not installed")
     folder = tmp_path_factory.mktemp("tls")
     cert, key = folder / "cert.pem", folder / "key.pem"
     command = (
         "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2"
-        " -subj /CN=localhost -addext subjectAltName=DNS:localhost -keyout key.pem -out cert.pem"
+        " -subj /CN=localhost -addext subjectAltName=DNS:localhost,DNS:registry.test"
+        " -keyout key.pem -out cert.pem"
     )
     subprocess.run(command.split(), cwd=folder, check=True, capture_output=True)
     return cert, key
@@ -674,3 +677,95 @@ def test_plain_http_registry_is_not_read_unless_it_was_asked_for(
     error = fails(UnreachableError, "no TLS", lambda: opened.resolve(AMD64))
     assert registry.host in error.remedy
     assert registry.requests == []
+
+
+# --- proxies -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+
+
+@contextlib.contextmanager
+def tunnel(target: int, context: ssl.SSLContext | None) -> Iterator[tuple[int, list[bytes]]]:
+    """A proxy that leads every CONNECT to one port; its own port and the requests it saw."""
+    seen: list[bytes] = []
+
+    def copy(here: socket.socket, there: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := here.recv(65536):
+                there.sendall(data)
+            there.shutdown(socket.SHUT_WR)
+
+    def serve(server: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            connection, _ = server.accept()
+            with connection, socket.create_connection(("127.0.0.1", target)) as onward:
+                inner = context.wrap_socket(connection, server_side=True) if context else connection
+                with inner:
+                    seen.append(inner.recv(65536))
+                    inner.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+                    back = threading.Thread(target=copy, args=(onward, inner), daemon=True)
+                    back.start()
+                    copy(inner, onward)
+                    back.join(5)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=serve, args=(server,), daemon=True)
+        thread.start()
+        yield server.getsockname()[1], seen
+    thread.join(5)
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.usefixtures("no_proxies")
+def test_registry_behind_a_proxy_is_read_through_a_tunnel(
+    secure_registry: InMemoryRegistry,
+    certificate: tuple[Path, Path],
+    source: Open,
+    monkeypatch: pytest.MonkeyPatch,
+    scheme: str,
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
+    context = secure_registry.tls if scheme == "https" else None
+    with tunnel(secure_registry.port, context) as (port, seen):
+        monkeypatch.setenv("HTTPS_PROXY", f"{scheme}://me:p%40ss@localhost:{port}")
+        opened = source(host="registry.test", insecure_hosts=frozenset())
+        opened.resolve(AMD64)
+        assert read(opened, 0, 1) == list(LAYERS)
+        opened.close()
+    assert seen[0].startswith(b"CONNECT registry.test:443 ")
+    assert base64.b64encode(b"me:p@ss") in seen[0]
+
+
+@pytest.mark.usefixtures("no_proxies")
+def test_plain_http_registry_behind_a_proxy_is_asked_for_by_its_full_address(
+    registry: InMemoryRegistry, source: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The registry plays the proxy: it takes the path of the full address.
+    monkeypatch.setenv("HTTP_PROXY", registry.url)
+    opened = source(host="registry.test")
+    opened.resolve(AMD64)
+    assert registry.requests[0].headers["host"] == "registry.test"
+
+
+@pytest.mark.usefixtures("no_proxies")
+def test_proxy_is_not_asked_for_this_machine(
+    registry: InMemoryRegistry, source: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    source().resolve(AMD64)
+    assert registry.requests[0].headers["host"] == registry.host
+
+
+@pytest.mark.usefixtures("no_proxies")
+def test_kind_of_proxy_that_is_not_known_is_told(
+    source: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", "socks5://me:s3cr3t@localhost:1")
+    opened = source(host="registry.test")
+    error = fails(UnsupportedError, "socks5", lambda: opened.resolve(AMD64))
+    assert "s3cr3t" not in f"{error} {error.where} {error.remedy}"
