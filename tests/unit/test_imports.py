@@ -43,7 +43,13 @@ IO_MODULES = {
     "tempfile", "time", "urllib", "urllib3", "uvicorn",
 }  # fmt: skip
 # Of these, what is pure.
-PURE = {"pathlib.PurePosixPath", "pathlib.PurePath", "urllib.parse"}
+PURE = {
+    "os.path.basename",
+    "os.path.dirname",
+    "pathlib.PurePath",
+    "pathlib.PurePosixPath",
+    "urllib.parse",
+}
 IO_CALLS = {"open", "print", "input", "exec", "eval", "compile", "__import__", "breakpoint"}
 CLOCK_CALLS = {"now", "utcnow", "today"}
 # What the core may use of modules that also reach outside. `uname`: an index without a platform is
@@ -127,7 +133,7 @@ def upward(found: Import) -> bool:
 def does_io(found: Import) -> bool:
     root, _, name = found.name.partition(".")
     if root in PURE_PARTS and name:
-        return name not in PURE_PARTS[root]
+        return name not in PURE_PARTS[root] and found.name not in PURE
     pure = any(found.name == name or found.name.startswith(f"{name}.") for name in PURE)
     return root in IO_MODULES and not pure
 
