@@ -1,0 +1,137 @@
+"""Every entry of every layer under one running number: what the paths of a tree point at.
+
+Hard links are several paths with one number. Columns grow by whole layers; sizes and digests stay
+in the layers' own tables, which must not change while a tree uses them.
+"""
+
+from bisect import bisect_right
+
+from layerproof.model.change import ChangeKind
+from layerproof.model.entry import (
+    BLOCK,
+    CHARACTER,
+    DIRECTORY,
+    FILE,
+    HARDLINK,
+    SYMLINK,
+    Entry,
+    EntryTable,
+)
+from layerproof.oci.construct import make_entry
+
+IMPLIED = 0  # the number of every folder that no entry names, though paths lie in it
+_IMPLIED_OWNER = (0o755, 0, 0)  # as containerd, containers/storage and umoci make such folders
+
+Owner = tuple[int, int, int]  # mode, uid, gid
+
+
+class Inodes:
+    """Columns by number; read by `Tree` and its helpers, written here only."""
+
+    __slots__ = (
+        "_firsts",
+        "_origins",
+        "_tables",
+        "devices",
+        "hardlinks",
+        "kinds",
+        "owners",
+        "symlinks",
+        "xattrs",
+    )
+
+    def __init__(self) -> None:
+        self.kinds = bytearray((DIRECTORY,))
+        self.owners: list[Owner] = [_IMPLIED_OWNER]
+        self.symlinks: dict[int, bytes] = {}
+        self.hardlinks: dict[int, bytes] = {}  # entries as they came, resolved or not
+        self.xattrs: dict[int, dict[str, bytes]] = {}
+        self.devices: dict[int, tuple[int, int]] = {}
+        self._tables: list[EntryTable] = []
+        self._firsts: list[int] = []
+        self._origins: dict[int, int] = {}  # number of a clone → number that holds its contents
+
+    def add(self, table: EntryTable) -> int:
+        """Take a layer's entries; returns the number of the first."""
+        first = len(self.kinds)
+        self._tables.append(table)
+        self._firsts.append(first)
+        self.kinds += table.kinds
+        self.owners += table.owners
+        for index, target in table.links.items():
+            links = self.symlinks if table.kinds[index] == SYMLINK else self.hardlinks
+            links[first + index] = target
+        self.xattrs.update((first + index, value) for index, value in table.xattrs.items() if value)
+        self.devices.update((first + index, value) for index, value in table.devices.items())
+        return first
+
+    def entry(self, path: bytes, number: int) -> Entry:
+        """What stands at `path`, as an object."""
+        kind = self.kinds[number]
+        size, digest, link = 0, None, None
+        if kind == FILE:
+            table, index = self._located(number)
+            size, digest = table.sizes[index], table.sha256(index)
+        elif kind == SYMLINK:
+            link = self.symlinks.get(number)
+        elif kind == HARDLINK:
+            link = self.hardlinks.get(number)
+        xattrs = self.xattrs.get(number) or {}
+        owner, device = self.owners[number], self.devices.get(number)
+        return make_entry(path, kind, owner, size, digest, link, xattrs, device)
+
+    def compare(self, old: int, new: int) -> ChangeKind:
+        """REPLACED, ATTRIBUTES or IDENTICAL. A symbolic link's mode means nothing to Linux."""
+        if old == new:
+            return ChangeKind.IDENTICAL
+        kind = self.kinds[new]
+        if kind != self.kinds[old] or not self._same_contents(kind, old, new):
+            return ChangeKind.REPLACED
+        mine, theirs = self.owners[new], self.owners[old]
+        if kind == SYMLINK:
+            mine, theirs = (0, *mine[1:]), (0, *theirs[1:])
+        if mine != theirs or self.xattrs.get(new) != self.xattrs.get(old):
+            return ChangeKind.ATTRIBUTES
+        return ChangeKind.IDENTICAL
+
+    def take_header(self, number: int, header: int) -> None:
+        """Give an inode the mode, owner and attributes of a hard link's header: link(2), then
+        chown, chmod and setxattr, as containerd, containers/storage and Docker do it."""
+        self.owners[number] = self.owners[header]
+        extra = self.xattrs.get(header)
+        if extra:
+            self.xattrs[number] = {**self.xattrs.get(number, {}), **extra}
+
+    def clone(self, number: int) -> int:
+        """The same inode under a number of its own."""
+        copy = len(self.kinds)
+        self.kinds.append(self.kinds[number])
+        self.owners.append(self.owners[number])
+        self._origins[copy] = self._origins.get(number, number)
+        for column in (self.symlinks, self.hardlinks):
+            if number in column:
+                column[copy] = column[number]
+        if number in self.xattrs:
+            self.xattrs[copy] = self.xattrs[number]
+        if number in self.devices:
+            self.devices[copy] = self.devices[number]
+        return copy
+
+    def _same_contents(self, kind: int, old: int, new: int) -> bool:
+        if kind == FILE:
+            (mine, i), (theirs, j) = self._located(new), self._located(old)
+            digest, other = mine.digests[32 * i : 32 * i + 32], theirs.digests[32 * j : 32 * j + 32]
+            return digest == other
+        if kind == SYMLINK:
+            return self.symlinks.get(old) == self.symlinks.get(new)
+        if kind == HARDLINK:
+            return self.hardlinks.get(old) == self.hardlinks.get(new)
+        if kind in (CHARACTER, BLOCK):
+            return self.devices.get(old) == self.devices.get(new)
+        return True
+
+    def _located(self, number: int) -> tuple[EntryTable, int]:
+        if self._origins:
+            number = self._origins.get(number, number)
+        layer = bisect_right(self._firsts, number) - 1
+        return self._tables[layer], number - self._firsts[layer]
