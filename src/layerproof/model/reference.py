@@ -159,6 +159,10 @@ def _split_host(name: str) -> tuple[str, str]:
 
 
 def _check_name(host: str, repository: str, text: str) -> None:
+    if "@" in host:
+        raise _error(
+            text, "a reference holds no user or password", "use `docker login` and leave them out"
+        )
     if not _HOST.fullmatch(host):
         raise _error(
             text, f"{host[:100]!r} is not a host", "a host is a DNS name or address, with :PORT"

@@ -20,6 +20,7 @@ from layerproof.errors import (
     LimitExceededError,
     ManifestError,
     UnreachableError,
+    UsageError,
 )
 from layerproof.model.digest import Digest
 from layerproof.model.image import Layer
@@ -330,8 +331,12 @@ def stream_layers(
     """`ImageSource.layers` over files; `names` says which file holds which position.
 
     Positions that share a file are served one per pass. Raises ManifestError when a file has not
-    the size that its descriptor says, ImageNotFoundError when one is missing.
+    the size that its descriptor says, ImageNotFoundError when one is missing, UsageError for
+    positions that the image does not have.
     """
+    missing = set(wanted) - names.keys()
+    if missing:
+        raise UsageError(f"no layer {min(missing)} was resolved", where=where)
     pending = {position: files.locate(names[position]) for position in sorted(set(wanted))}
     while pending:
         left = len(pending)

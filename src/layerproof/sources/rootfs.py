@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterator
 from hashlib import sha256
 from typing import Protocol
 
-from layerproof.errors import LayerproofError
+from layerproof.errors import LayerproofError, UsageError
 from layerproof.model.digest import Digest
 from layerproof.model.image import Descriptor, Image, Layer, Platform
 from layerproof.model.reference import Reference
@@ -55,6 +55,8 @@ class RootfsSource:
     def layers(self, wanted: Collection[int]) -> Iterator[tuple[Layer | None, Iterator[bytes]]]:
         """See `ImageSource.layers`."""
         for position in sorted(set(wanted)):
+            if position >= len(self._layers):
+                raise UsageError(f"no layer {position} was resolved", where=self._where)
             descriptor, size = open_file(self._file, self._where)
             try:
                 yield self._layers[position], chunks_at(descriptor, 0, size, self._where)
