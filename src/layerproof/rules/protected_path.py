@@ -69,6 +69,7 @@ class Hit(NamedTuple):
     change: Change
     kind: str  # the change's kind, or "created", "linked", "privileged"
     glob: str  # what protects it; "" for "privileged"
+    exact: bool  # whether the list names the changed path itself
 
     @property
     def group(self) -> tuple[str, str, bytes, bytes]:
@@ -81,7 +82,7 @@ class Hit(NamedTuple):
     @property
     def order(self) -> tuple[bool, bytes, bytes]:
         """Those that the list names exactly first."""
-        return (is_wild(self.glob) or not self.glob, self.change.path, self.change.target)
+        return (not self.exact, self.change.path, self.change.target)
 
 
 class ProtectedPath:
@@ -192,7 +193,7 @@ class _Lists:
             # b"" is the root as a path, but "none" as a target or doer
             glob = self._paths.match(path) if path or path is change.path else None
             if glob is not None and self._exceptions.match(path) is None:
-                return Hit(change, change.kind, glob)
+                return Hit(change, change.kind, glob, path is change.path and not is_wild(glob))
         return self._gained(change) if above else None
 
     def _added(self, change: Change, *, above: bool) -> Hit | None:
@@ -200,12 +201,12 @@ class _Lists:
         if linked and self._exceptions.match(linked) is None:
             glob = self._paths.match(linked)
             if glob is not None:
-                return Hit(change, "linked", glob)
+                return Hit(change, "linked", glob, not is_wild(glob))
         is_folder = change.after is not None and change.after.kind == DIRECTORY
         if above and not is_folder and self._exceptions.match(change.path) is None:
             glob = self._creation.match(change.path)
             if glob is not None:
-                return Hit(change, "created", glob)
+                return Hit(change, "created", glob, not is_wild(glob))
         return self._gained(change) if above else None
 
     def _gained(self, change: Change) -> Hit | None:
@@ -213,7 +214,7 @@ class _Lists:
             return None
         if self._exceptions.match(change.path) is not None:
             return None
-        return Hit(change, "privileged", "")
+        return Hit(change, "privileged", "", exact=False)
 
 
 def _not_listed(changes: ChangeSet) -> int:
