@@ -152,6 +152,8 @@ class _Builder:
         while type(event := next(self._events)).__name__ != "MappingEndEvent":
             key = self._node(event, depth + 1)
             value = self._node(next(self._events), depth + 1)
+            if value.value is None:  # nothing stands there: the key is what a person looks for
+                value = Node(None, key.place)
             if not isinstance(key.value, str):
                 self._problems.append(Problem(key.place, "a key that is not text", "quote it"))
             elif key.value in found:
