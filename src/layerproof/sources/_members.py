@@ -194,13 +194,13 @@ def _member(
     at = offset - BLOCK
     size = size if override.size is None else override.size
     raw = override.name if override.name is not None else _ustar_name(block)
-    name = _inside("", raw)
+    name = normalise(_text(raw))
     if name is None:
         raise TarError(f"the name {raw[:100]!r} leaves the archive", offset=at, where=where)
     link: str | None = None
     if kind in (_HARDLINK, _SYMLINK):
         target = override.link if override.link is not None else block[157:257].split(b"\0")[0]
-        link = _inside(name.rpartition("/")[0] if kind == _SYMLINK else "", target)
+        link = _target(kind, name, _text(target))
     word = _word(kind, raw)
     if not word:
         raise TarError(f"a member of the type {kind!r}", offset=at, where=where)
@@ -226,12 +226,17 @@ def _ustar_name(block: bytes) -> bytes:
     return prefix + b"/" + name if prefix else name
 
 
-def _inside(folder: str, raw: bytes) -> str | None:
-    """A clean relative name, or None when it leads out of the archive."""
-    text = raw.decode("utf-8", "surrogateescape")
-    if folder and text.startswith("/"):  # a symlink's absolute target
+def _target(kind: bytes, name: str, text: str) -> str | None:
+    """The member that a link stands for: hard links name it, symlinks say the way to it."""
+    if kind == _HARDLINK:
+        return normalise(text)
+    if text.startswith("/"):
         return None
-    return normalise(f"{folder}/{text}" if folder else text, climb=bool(folder))
+    return normalise(f"{name.rpartition('/')[0]}/{text}", climb=True)
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "surrogateescape")
 
 
 def normalise(name: str, *, climb: bool = False) -> str | None:

@@ -78,7 +78,7 @@ def changed(document: bytes, **keys: object) -> bytes:
         (b'{"a":{"b":1,"b":2}}', ManifestError),
         (b'{"a":[{"b":1,"b":2}]}', ManifestError),
         (b'{"layers":1,"Layers":2}', ManifestError),
-        (b'{"layers":1,"layer\\u017f":2}', ManifestError),  # ſ, which Go folds to s
+        (b'{"layers":1,"layer\\u017f":2}', ManifestError),  # the long s, which Go folds to s
         (b'{"labels":{"a":1,"a":2}}', ManifestError),
         (b'{"a":' * 65 + b"1" + b"}" * 65, LimitExceededError),
         (b"[" * 1_000_000, LimitExceededError),
