@@ -1,7 +1,7 @@
 """Between the reader and the analysers: who wants which file, and what they all say at the end.
 
 The reader asks, for every regular file, the plain tables of `Dispatch`; only a file that one of
-them names is looked at again (`whole`) and kept. What holds for every analyser is settled here:
+them names is looked at again (`match`) and kept. What holds for every analyser is settled here:
 
 - A path that a later entry of the same layer replaces states nothing.
 - A hard link has no contents of its own: it repeats the packages of the file that it links to, if
@@ -35,7 +35,7 @@ class Dispatch:
     """All interests as look-up tables. Numbers index `analysers`; the tables are read only.
 
     A regular file is wanted whole if `path in paths or name in names or folder in folders or
-    path.endswith(suffixes)` *and* `whole(path)` is not empty. Its head is wanted if
+    path.endswith(suffixes)` *and* `match(path)` is not empty. Its head is wanted if
     `head[:2] in magics`. Both may be true.
     """
 
@@ -50,7 +50,7 @@ class Dispatch:
         self.suffixes = tuple(sorted(self._suffixes))
         self._accepts = tuple(interest.accepts for interest in interests)
 
-    def whole(self, path: bytes) -> tuple[int, ...]:
+    def match(self, path: bytes) -> tuple[int, ...]:
         """Who wants the whole file at this path."""
         folder, _, name = path.rpartition(b"/")
         found = {
@@ -72,6 +72,8 @@ class Dispatch:
             if (accept := accepts[number]) is None or accept(path)
         )
 
+    whole = match  # the indexer's name for it
+
     def start(self) -> "LayerAnalysis":
         """Fresh collectors for one layer."""
         return LayerAnalysis(self)
@@ -90,28 +92,30 @@ def _table(
 class LayerAnalysis:
     """All collectors of one layer."""
 
-    __slots__ = ("_collectors", "_dispatch", "_files", "_kept", "_skipped")
+    __slots__ = ("_collectors", "_dispatch", "_files", "_kept", "_lost", "_skipped")
 
     def __init__(self, dispatch: Dispatch) -> None:
         self._dispatch = dispatch
         self._collectors = [analyser.start() for analyser in dispatch.analysers]
         self._files = [collector.file for collector in self._collectors]
-        self._kept: dict[bytes, int] = {}  # path → index of the newest entry that was given whole
+        self._kept: dict[bytes, int] = {}  # path → index of the newest entry that was given
+        self._lost: set[bytes] = set()  # paths whose contents are not known in the end
         self._skipped = [SkipLog(analyser.id) for analyser in dispatch.analysers]
 
     def file(self, which: tuple[int, ...], path: bytes, index: int, data: bytes) -> None:
-        """A whole file, to those whom `Dispatch.whole` names."""
+        """A whole file, to those whom `Dispatch.match` names; or the first bytes of one, to those
+        whom `Dispatch.magics` names."""
         self._kept[path] = index
         for number in which:
             self._files[number](path, index, data)
 
-    def head(self, which: tuple[int, ...], path: bytes, index: int, data: bytes) -> None:
-        """The first bytes of a file, to those whom `Dispatch.magics` names."""
-        for number in which:
-            self._files[number](path, index, data)
+    head = file  # the indexer's name for it
 
     def skip(self, which: tuple[int, ...], path: bytes, reason: str) -> None:
-        """A file that was wanted and could not be given, such as one above `capture_bytes`."""
+        """A file that was wanted and could not be given, such as one above `capture_bytes`. It
+        stands as a package file that lists nothing: what a lower layer had there is gone."""
+        if which:
+            self._lost.add(path)
         for number in which:
             self._skipped[number].add(path, reason)
 
@@ -142,16 +146,18 @@ class LayerAnalysis:
             for package in result.packages:
                 stated[package.path].append(package)
         for path in self._replaced(entries):
-            stated.pop(path, None)
-            self.skip(self._dispatch.whole(path), path, "replaced later in the same layer")
+            self.skip(self._dispatch.match(path), path, "replaced later in the same layer")
+        for path in self._lost:
+            stated[path] = []
         for path, target in self._hard_links(entries):
-            wanted = self._dispatch.whole(path)
-            if not set(wanted).intersection(self._dispatch.whole(target)):
-                self.skip(wanted, path, "a hard link to a file that was not read")
+            wanted = self._dispatch.match(path)
+            same = set(wanted).intersection(self._dispatch.match(target))
+            known = target in stated or target in self._kept
+            if not same or not known or target in self._lost:
+                self.skip(wanted, path, "a hard link to a file that was not read in this layer")
+                stated[path] = []
             elif target in stated:
                 stated[path] = [replace(package, path=path) for package in stated[target]]
-            elif target not in self._kept:
-                self.skip(wanted, path, "a hard link to a file of a lower layer")
         return stated
 
     def _replaced(self, entries: EntryTable) -> set[bytes]:
@@ -171,5 +177,5 @@ class LayerAnalysis:
         for index, target in entries.links.items():
             if entries.kinds[index] == HARDLINK:
                 path = entries.paths[index]
-                if self._kept.get(path, -1) < index and self._dispatch.whole(path):
+                if self._kept.get(path, -1) < index and self._dispatch.match(path):
                     yield path, target

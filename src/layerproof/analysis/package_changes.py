@@ -1,8 +1,8 @@
 """What each layer does to the packages of the layers below.
 
 Layers are applied from the lowest up. A package file (database or metadata file) that a layer holds
-states all that it lists from there on; one that a layer deletes, hides or replaces by something
-unread states nothing. The difference of before and after is told record by record:
+states all that it lists from there on; one that a layer deletes or hides states nothing. The
+difference of before and after is told record by record:
 
 1. Within one file, records are matched by type, name and architecture.
 2. What is left is matched across files of one place: `foo-1.0.dist-info` that gives way to
@@ -25,7 +25,7 @@ _Key = tuple[str, str, str]  # type, normalised name, architecture
 _Records = dict[_Key, Package]
 _Pair = tuple[Package | None, Package | None]
 
-_ORDER = attrgetter("type", "name", "version", "path", "architecture")
+_ORDER = attrgetter(*Package.__slots__)  # every field: no order may depend on the input's
 _SYSTEM = (PackageType.DEB, PackageType.APK)  # one database for the whole tree
 _SEPARATORS = re.compile(r"[-_.]+")
 
@@ -127,7 +127,8 @@ class PackageTree:
         """Put the next layer on top; what it changed, sorted.
 
         `packages` and `package_files` are those of the layer's `Contents`. `removed` tells of a
-        path of the layers below whether this layer deletes, hides or replaces the file there.
+        package file of the layers below, if `package_files` does not name it again, whether it is
+        gone with this layer: deleted, hidden, or replaced by what is no file.
         `distribution` is the os-release ID that the layer states; packages whose own layer does not
         tell take it from the layers below.
         """

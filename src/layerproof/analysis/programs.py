@@ -6,7 +6,6 @@ library or a file without the execute bit is listed too, and rules see the mode 
 """
 
 from collections.abc import Mapping
-from os.path import basename
 from struct import Struct
 
 from layerproof.analysis.collecting import SkipLog, display
@@ -64,7 +63,7 @@ def interpreter(line: bytes) -> str:
     words = line[2:].replace(b"\0", b" ").split()
     if not words:
         return ""
-    if basename(words[0]) == b"env":
+    if words[0].rpartition(b"/")[2] == b"env":
         return display(_env_command(words[1:]) or words[0])
     return display(words[0])
 
