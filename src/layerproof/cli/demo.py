@@ -91,59 +91,59 @@ def _check(app: App, reference: str) -> None:
 
 def build_images() -> dict[str, BuiltImage]:
     """Golden base, clean application, and three that must not run."""
-    from layerproof.testing.images import Dir, File, Symlink, Whiteout, build
+    from layerproof.testing.images import Dir, File, Symlink, Whiteout, build, layer
 
     golden = build(
         [
-            {
-                "bin": Symlink("usr/bin"),
-                "etc/os-release": 'ID=demo\nNAME="Demo Linux"\nVERSION_ID=1\n',
-                "etc/passwd": "root:x:0:0::/root:/bin/sh\n",
-                "etc/shadow": File(b"root:!:1::::::\n", mode=0o640),
-                "usr/bin/sh": File(b"\x7fELF sh\n", mode=0o755),
-                "usr/bin/ls": File(b"\x7fELF ls\n", mode=0o755),
-                "usr/bin/login": File(b"\x7fELF login\n", mode=0o755),
-                "usr/bin/su": File(b"\x7fELF su\n", mode=0o4755),
-            },
-            {"etc/ssh/sshd_config": "PermitRootLogin no\n"},
-        ],
-        history=["RUN install the demo system", "RUN harden it"],
+            layer(
+                {
+                    "bin": Symlink("usr/bin"),
+                    "etc/os-release": 'ID=demo\nNAME="Demo Linux"\nVERSION_ID=1\n',
+                    "etc/passwd": "root:x:0:0::/root:/bin/sh\n",
+                    "etc/shadow": File(b"root:!:1::::::\n", mode=0o640),
+                    "usr/bin/sh": File(b"\x7fELF sh\n", mode=0o755),
+                    "usr/bin/ls": File(b"\x7fELF ls\n", mode=0o755),
+                    "usr/bin/login": File(b"\x7fELF login\n", mode=0o755),
+                    "usr/bin/su": File(b"\x7fELF su\n", mode=0o4755),
+                },
+                created_by="RUN install the demo system",
+            ),
+            layer({"etc/ssh/sshd_config": "PermitRootLogin no\n"}, created_by="RUN harden it"),
+        ]
     )
-    other = build(
+    unknown = build(
         [
-            {
-                "bin/sh": File(b"\x7fELF another sh\n", mode=0o755),
-                "etc/passwd": "root:x:0:0::/root:/bin/sh\n",
-            }
-        ],
-        history=["ADD rootfs.tar / # from somewhere"],
+            layer(
+                {
+                    "bin/sh": File(b"\x7fELF another sh\n", mode=0o755),
+                    "etc/passwd": "root:x:0:0::/root:/bin/sh\n",
+                },
+                created_by="ADD rootfs.tar /",
+            )
+        ]
     )
-    application = {"srv": Dir(), "srv/app.py": File(b"#!/usr/bin/python3\n", mode=0o755)}
+    application = layer(
+        {"srv": Dir(), "srv/app.py": File(b"#!/usr/bin/python3\n", mode=0o755)},
+        created_by="COPY app.py /srv/",
+    )
+    sabotage = layer(
+        {
+            "etc/shadow": Whiteout(),
+            "usr/bin/login": File(b"\x7fELF login, and a little more\n", mode=0o755),
+            "usr/local/bin/ls": File(b"#!/bin/sh\n", mode=0o755),
+        },
+        created_by="RUN ./setup.sh",
+    )
+    claims = {
+        "org.opencontainers.image.base.name": "demo/golden:1",
+        "org.opencontainers.image.base.digest": golden.manifest_digest,
+    }
     return {
         "golden": golden,
-        "clean": build([application], base=golden, history=["COPY app.py /srv/"]),
-        "tampered": build(
-            [
-                application,
-                {
-                    "etc/shadow": Whiteout(),
-                    "usr/bin/login": File(b"\x7fELF login, and a little more\n", mode=0o755),
-                    "usr/local/bin/ls": File(b"#!/bin/sh\n", mode=0o755),
-                },
-            ],
-            base=golden,
-            history=["COPY app.py /srv/", "RUN ./setup.sh"],
-        ),
-        "liar": build(
-            [application],
-            base=other,
-            history=["COPY app.py /srv/"],
-            labels={
-                "org.opencontainers.image.base.name": "demo/golden:1",
-                "org.opencontainers.image.base.digest": golden.manifest_digest,
-            },
-        ),
-        "stranger": build([application], base=other, history=["COPY app.py /srv/"]),
+        "clean": build([application], base=golden),
+        "tampered": build([application, sabotage], base=golden),
+        "liar": build([application], base=unknown, labels=claims),
+        "stranger": build([application], base=unknown),
     }
 
 

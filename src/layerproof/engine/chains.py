@@ -6,7 +6,7 @@ from layerproof.errors import ImageNotFoundError
 from layerproof.model.change import ChangeSet
 from layerproof.model.contents import ChainRecord
 from layerproof.model.digest import DiffId
-from layerproof.model.entry import EntryTable
+from layerproof.model.entry import FILE, EntryTable
 from layerproof.model.image import Image, Layer
 from layerproof.model.package import PackageChange
 from layerproof.oci import changecodec
@@ -53,9 +53,13 @@ class Stack:
         return self.packages.apply(
             listed.packages,
             listed.files,
-            lambda path: not self.tree.is_file(path),
+            self._is_no_file,
             distribution=_distribution(facts.get("os-release")),
         )
+
+    def _is_no_file(self, path: bytes) -> bool:
+        entry = self.tree.lookup(path)
+        return entry is None or entry.kind != FILE
 
 
 def chain_records(index: Index, image: Image, analysers: str) -> list[ChainRecord]:

@@ -23,7 +23,7 @@ from layerproof.engine.chains import chain_records
 from layerproof.engine.ports import DONE, Clock, ImageSource, Index, Observer, Workers
 from layerproof.errors import DigestMismatchError, LayerproofError
 from layerproof.model.contents import BlobRecord, Contents
-from layerproof.model.digest import DiffId
+from layerproof.model.digest import DiffId, Digest
 from layerproof.model.image import Image, Layer, Platform
 from layerproof.oci.entrycodec import encode, file_filter, path_filter
 from layerproof.oci.limits import Limits
@@ -87,26 +87,23 @@ class Indexer:
         blobs = self.index.blobs({la.blob.digest for la in image.layers if la.blob is not None})
         needs = {}
         planned: set[DiffId] = set()
+        verified: set[tuple[DiffId, str]] = set()
         for layer in image.layers:
-            needs[layer.position] = self._need(layer, known, planned, blobs)
+            if (layer.diff_id, _blob_name(layer)) in verified:
+                needs[layer.position] = Need.NOTHING  # a layer that stands twice in the image
+                continue
+            needs[layer.position] = self._need(layer, known | planned, blobs)
             planned.add(layer.diff_id)
+            verified.add((layer.diff_id, _blob_name(layer)))
         return needs
 
     @staticmethod
-    def _need(
-        layer: Layer,
-        known: Collection[DiffId],
-        planned: Collection[DiffId],
-        blobs: Mapping[str, DiffId],
-    ) -> Need:
+    def _need(layer: Layer, known: Collection[DiffId], blobs: Mapping[Digest, DiffId]) -> Need:
         if layer.blob is None or layer.blob.digest == layer.diff_id:
-            is_known = layer.diff_id in known or layer.diff_id in planned
-            return Need.NOTHING if is_known else Need.READ
+            return Need.NOTHING if layer.diff_id in known else Need.READ
         held = blobs.get(layer.blob.digest)
         if held is not None and held != layer.diff_id:
             raise _wrong_contents(layer, held)
-        if layer.diff_id in planned:
-            return Need.NOTHING if held is not None else Need.VERIFY
         if layer.diff_id not in known:
             return Need.READ
         return Need.NOTHING if held is not None else Need.VERIFY
@@ -230,6 +227,10 @@ class Indexer:
             facts=facts.facts,
             skipped=(*facts.skipped, *notes),
         )
+
+
+def _blob_name(layer: Layer) -> str:
+    return layer.blob.digest if layer.blob is not None else layer.diff_id
 
 
 def _stored_size(layer: Layer) -> int:
