@@ -29,7 +29,7 @@ from layerproof.policy.document import (
 )
 from layerproof.policy.model import BaseMatch, Policy, RulePolicy
 from layerproof.rules.globs import check_glob
-from layerproof.rules.interface import Rule, Setting, settings_of
+from layerproof.rules.interface import Rule, Setting, begins_below, settings_of
 from layerproof.rules.registry import RULES
 
 API_VERSION = "layerproof/v1"
@@ -154,9 +154,9 @@ class _Reader:
         if not setting.may_be_everything and not node.value.strip("/*?"):
             remedy = "name what is meant, or set effect: ignore"
             self._note(node, f"{node.value} would free every path of its depth", remedy)
-        if setting.below and not node.value.startswith(setting.below):
-            places = ", ".join(setting.below)
-            remedy = f"additions are recorded below {places} only: write a path there"
+        if setting.below and not begins_below(node.value, setting.below):
+            places = ", ".join(f"{folder}…" for folder in setting.below)
+            remedy = f"additions are recorded only as {places}: name one of these"
             self._note(node, f"{node.value} would never match", remedy)
         return True
 

@@ -112,6 +112,12 @@ def is_wild(glob: str) -> bool:
     return "*" in glob or "?" in glob
 
 
+def parents(glob: str) -> list[str]:
+    """Globs of the folders above what `glob` matches, lowest first; the root is left out."""
+    parts = glob.split("/")
+    return ["/".join(parts[:end]) for end in range(len(parts) - 1, 1, -1)]
+
+
 def canonical(path: bytes) -> bytes:
     """`bin/ls` → `usr/bin/ls`: the one spelling of a path that a merged `/usr` has twice."""
     return b"usr/" + path if path.partition(b"/")[0] in _MERGED else path

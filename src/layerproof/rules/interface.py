@@ -13,6 +13,7 @@ A rule is one file here, one line in `layerproof.rules.registry`, one page below
 `docs/reference/rules`, one test file below `tests/unit/rules`; all bear its id.
 """
 
+import re
 from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -37,7 +38,8 @@ class Setting(NamedTuple):
     extra_key: str = ""  # of globs: the key that adds to the default list instead
     may_be_empty: bool = False  # of globs
     may_be_everything: bool = True  # of globs: whether `/**` is allowed
-    below: tuple[str, ...] = ()  # of globs: each starts with one of these; empty: with anything
+    # of globs: each begins with one of these, where `*` is any one segment; empty: with anything
+    below: tuple[str, ...] = ()
 
 
 def globs(
@@ -93,3 +95,9 @@ class Rule(Protocol[SettingsT_contra]):
 
     def check(self, facts: ImageFacts, settings: SettingsT_contra) -> tuple[Finding, ...]:
         """Judge. Raises nothing, whatever the facts hold."""
+
+
+def begins_below(glob: str, folders: tuple[str, ...]) -> bool:
+    """Whether all that `glob` matches begins with one of `folders` (`Setting.below`)."""
+    patterns = (re.escape(folder).replace(r"\*", r"(?!\*\*)[^/]+") for folder in folders)
+    return any(re.match(pattern, glob) for pattern in patterns)

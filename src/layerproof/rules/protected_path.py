@@ -2,11 +2,13 @@
 
 Judged are the changes that a layer makes to the tree below it (`layerproof.model.change`):
 
-1. A change counts when the changed path, the path that it leads to or that hides it
-   (`Change.target`), or the entry that did it (`Change.by`) is protected and not excepted. Both
-   spellings of a merged `/usr` are one path (`layerproof.rules.globs`).
+1. A change counts when the changed path, the entry that did it (`Change.by`), or what a redirection
+   or hard link leads to (`Change.target`) is protected and not excepted. Both spellings of a merged
+   `/usr` are one path (`layerproof.rules.globs`). Where a symbolic link leads does not count: a new
+   one changes nothing there.
 2. Writing the same again (`identical`) never counts; nor does adding a new path, except
-   a. one whose creation alone is refused, such as `/etc/ld.so.preload`,
+   a. one whose creation alone is refused, such as `/etc/ld.so.preload`, or a symbolic link that
+      stands for a folder above such a path,
    b. a hard link to a protected file of a lower layer,
    c. a device, or a file with setuid, setgid or capabilities. This, unlike all else, is also judged
       on paths that are not protected, and when an existing file gains such a right.
@@ -36,17 +38,24 @@ from layerproof.model.entry import (
 )
 from layerproof.model.facts import ImageFacts, LayerFacts
 from layerproof.model.finding import Finding, Severity, Status
-from layerproof.rules.globs import GlobSet, is_wild
+from layerproof.oci.additions import SENSITIVE_ADDITIONS
+from layerproof.rules.globs import GlobSet, is_wild, parents
 from layerproof.rules.interface import RuleSettings, flag, globs
 from layerproof.rules.text import plural, shell_word, show_path, show_text
 
 MAX_FINDINGS = 50  # per layer, before the rest is summed up
 MAX_EXAMPLES = 20  # paths that a finding's evidence lists
 # Additions are recorded only here: elsewhere, a list of refused creations would never match.
-RECORDED_ADDITIONS = ("/etc/", "/root/", "/home/")
+RECORDED_ADDITIONS = (*(f"/{folder.decode()}" for folder in SENSITIVE_ADDITIONS), "/home/*/.")
 
 _CAPABILITY = "security.capability"
 _SETUID, _SETGID = 0o4000, 0o2000
+_MAY_GAIN = (
+    ChangeKind.ADDED,
+    ChangeKind.REPLACED,
+    ChangeKind.ATTRIBUTES,
+    ChangeKind.REDIRECTED,
+)
 # What `Change.by` did to a whole folder, so that its changes are one finding.
 _SWEEPING = (ChangeKind.DELETED, ChangeKind.REDIRECTED)
 
@@ -175,11 +184,14 @@ class ProtectedPath:
 class _Lists:
     """The settings, ready for matching."""
 
-    __slots__ = ("_creation", "_exceptions", "_paths", "_privileged")
+    __slots__ = ("_above_creation", "_creation", "_exceptions", "_paths", "_privileged")
 
     def __init__(self, settings: ProtectedPathSettings) -> None:
         self._paths = GlobSet(settings.paths)
         self._creation = GlobSet(settings.creation)
+        self._above_creation = GlobSet(
+            above for glob in settings.creation for above in parents(glob)
+        )
         self._exceptions = GlobSet(settings.exceptions)
         self._privileged = settings.privileged
 
@@ -189,25 +201,43 @@ class _Lists:
             return None
         if change.kind is ChangeKind.ADDED:
             return self._added(change, above=above)
-        for path in (change.path, change.target, change.by):
-            # b"" is the root as a path, but "none" as a target or doer
-            glob = self._paths.match(path) if path or path is change.path else None
-            if glob is not None and self._exceptions.match(path) is None:
-                return Hit(change, change.kind, glob, path is change.path and not is_wild(glob))
-        return self._gained(change) if above else None
+        glob = self._protected(change.path)
+        if glob is not None:
+            return Hit(change, change.kind, glob, exact=not is_wild(glob))
+        for path in _involved(change):
+            glob = self._protected(path)
+            if glob is not None:
+                return Hit(change, change.kind, glob, exact=False)
+        if not above:
+            return None
+        return self._created(change, change.target) or self._gained(change)
+
+    def _protected(self, path: bytes) -> str | None:
+        glob = self._paths.match(path)
+        return glob if glob is None or self._exceptions.match(path) is None else None
 
     def _added(self, change: Change, *, above: bool) -> Hit | None:
-        linked = _lower_file(change)
-        if linked and self._exceptions.match(linked) is None:
-            glob = self._paths.match(linked)
+        if change.cause == Cause.HARDLINK:
+            glob = self._protected(change.target)
             if glob is not None:
-                return Hit(change, "linked", glob, not is_wild(glob))
-        is_folder = change.after is not None and change.after.kind == DIRECTORY
-        if above and not is_folder and self._exceptions.match(change.path) is None:
-            glob = self._creation.match(change.path)
-            if glob is not None:
-                return Hit(change, "created", glob, not is_wild(glob))
-        return self._gained(change) if above else None
+                return Hit(change, "linked", glob, exact=not is_wild(glob))
+        if not above:
+            return None
+        return self._created(change, change.path) or self._gained(change)
+
+    def _created(self, change: Change, path: bytes) -> Hit | None:
+        """Whether the change brings something new at `path`, which nobody may create."""
+        redirected = change.kind is ChangeKind.REDIRECTED and change.before is None
+        if not (change.kind is ChangeKind.ADDED or redirected):
+            return None
+        if change.after is None or change.after.kind == DIRECTORY:
+            return None
+        glob = self._creation.match(path)
+        if glob is None and change.after.kind == SYMLINK:
+            glob = self._above_creation.match(path)
+        if glob is None or self._exceptions.match(path) is not None:
+            return None
+        return Hit(change, "created", glob, exact=not is_wild(glob))
 
     def _gained(self, change: Change) -> Hit | None:
         if not self._privileged or not _rights(change):
@@ -250,14 +280,18 @@ def gained_rights(before: Entry | None, after: Entry | None) -> tuple[str, ...]:
     return tuple(rights)
 
 
-def _lower_file(change: Change) -> bytes:
-    """The file of a lower layer that an added hard link names; b"" for other additions."""
-    return change.target if change.cause == Cause.HARDLINK else b""
+def _involved(change: Change) -> list[bytes]:
+    """Paths besides its own that a change is about."""
+    leads = change.kind is ChangeKind.REDIRECTED or change.cause == Cause.HARDLINK
+    paths = [change.by, change.target if leads else b""]
+    if change.kind is ChangeKind.SHADOWED:
+        return []  # only the hidden path lost something
+    return [path for path in paths if path]
 
 
 def _rights(change: Change) -> tuple[str, ...]:
-    """What `change.path` itself gained."""
-    if change.kind in (ChangeKind.ADDED, ChangeKind.REPLACED, ChangeKind.ATTRIBUTES):
+    """What the file at `change.path` gained; of one that a link leads elsewhere, there."""
+    if change.kind in _MAY_GAIN:
         return gained_rights(change.before, change.after)
     return ()
 
@@ -290,11 +324,14 @@ def _message(hit: Hit) -> str:
 
 
 def _linked(change: Change) -> str:
-    return f"adds {show_path(change.path)} as a hard link to {show_path(_lower_file(change))}"
+    return f"adds {show_path(change.path)} as a hard link to {show_path(change.target)}"
 
 
 def _created(change: Change) -> str:
-    return f"creates {show_path(change.path)}"
+    what = f", a {_thing(change.after)}" if change.after and change.after.kind == SYMLINK else ""
+    if change.kind is ChangeKind.REDIRECTED:
+        return f"creates {show_path(change.target)}, by way of {show_path(change.path)}{what}"
+    return f"creates {show_path(change.path)}{what}"
 
 
 def _deleted(change: Change) -> str:

@@ -64,7 +64,7 @@ rules:
     paths: [/a]
     extraPaths: [/b/**]
     creation: ["/etc/c"]
-    extraCreation: ["/root/*"]
+    extraCreation: ["/root/*", "/home/app/.x", /home/*/.y/**, /usr/libexec/*]
     except: []
     extraExcept: [/a/x]
     privileged: false
@@ -77,7 +77,7 @@ rules:
     assert policy.rules["trusted-base"].severity is Severity.CRITICAL
     assert paths(policy) == ProtectedPathSettings(
         paths=("/a", "/b/**"),
-        creation=("/etc/c", "/root/*"),
+        creation=("/etc/c", "/root/*", "/home/app/.x", "/home/*/.y/**", "/usr/libexec/*"),
         exceptions=("/a/x",),
         privileged=False,
     )
@@ -152,6 +152,8 @@ def test_cache_key_follows_the_bytes() -> None:
         ("rules: {protected-path: {except: [/*]}}\n", "3:35", "would free every path"),
         ("rules: {protected-path: {except: [/**/*]}}\n", "3:35", "would free every path"),
         ("rules: {protected-path: {creation: [/usr/x]}}\n", "3:37", "would never match"),
+        ("rules: {protected-path: {creation: [/home/*/x]}}\n", "3:37", "would never match"),
+        ("rules: {protected-path: {creation: [/home/**/.x]}}\n", "3:37", "would never match"),
         ("rules: {protected-path: {privileged: no}}\n", "3:38", "'no' is not true or false"),
         ("rules: {lying-base-label: {unknownClaims: 1}}\n", "3:43", "1 is not ignore, alert"),
     ],

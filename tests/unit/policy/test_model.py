@@ -19,6 +19,7 @@ from layerproof.policy.defaults import (
 )
 from layerproof.policy.model import BaseMatch, Policy, RulePolicy
 from layerproof.rules.globs import GlobSet
+from layerproof.rules.interface import begins_below
 from layerproof.rules.lying_base_label import LyingBaseLabelSettings
 from layerproof.rules.protected_path import RECORDED_ADDITIONS, ProtectedPathSettings
 from layerproof.rules.registry import RULES
@@ -99,7 +100,7 @@ def test_default_lists_are_in_the_dialect_and_without_doubles() -> None:
     for globs in (PROTECTED_PATHS, REFUSED_CREATIONS, EXCEPTIONS):
         GlobSet(globs)
         assert len(set(globs)) == len(globs) > 0
-    assert all(glob.startswith(RECORDED_ADDITIONS) for glob in REFUSED_CREATIONS)
+    assert all(begins_below(glob, RECORDED_ADDITIONS) for glob in REFUSED_CREATIONS)
 
 
 def test_policy_is_read_back_without_yaml() -> None:

@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from layerproof.errors import PolicyError
-from layerproof.rules.globs import GlobSet, canonical, check_glob
+from layerproof.rules.globs import GlobSet, canonical, check_glob, parents
 
 
 @pytest.mark.parametrize(
@@ -166,3 +166,17 @@ def test_merged_usr_has_one_spelling() -> None:
     assert canonical(b"bin/ls") == canonical(b"usr/bin/ls") == b"usr/bin/ls"
     assert canonical(b"binary") == b"binary"
     assert canonical(b"lib") == b"usr/lib"
+
+
+@pytest.mark.parametrize(
+    ("glob", "above"),
+    [
+        ("/etc/x", ["/etc"]),
+        ("/home/*/.ssh/keys", ["/home/*/.ssh", "/home/*", "/home"]),
+        ("/etc/x/**", ["/etc/x", "/etc"]),
+        ("/etc", []),
+        ("/", []),
+    ],
+)
+def test_folders_above_a_glob(glob: str, above: list[str]) -> None:
+    assert parents(glob) == above

@@ -147,6 +147,23 @@ def test_creating_what_hands_out_rights_is_refused(path: str) -> None:
     assert the_one(added(a_file(path), "sensitive-path")).message == f"creates /{path}"
 
 
+def test_link_in_place_of_a_folder_above_a_refused_path_is_refused() -> None:
+    finding = the_one(added(a_symlink("root/.ssh", "/srv/keys"), "sensitive-path"))
+    assert finding.message == "creates /root/.ssh, a symlink to /srv/keys"
+
+
+def test_refused_path_created_by_way_of_a_link_is_refused() -> None:
+    change = redirected("x/.rhosts", "home/app/.rhosts", by="x")
+    change = replace(change, before=None, after=a_file("x/.rhosts"))
+    assert the_one(change).message == "creates /home/app/.rhosts, by way of /x/.rhosts"
+
+
+def test_setuid_program_added_by_way_of_a_link_is_refused() -> None:
+    change = redirected("x/tool", "opt/tool", by="x")
+    change = replace(change, before=None, after=a_file("x/tool", mode=0o4755))
+    assert "setuid root" in the_one(change).message
+
+
 def test_new_setuid_program_is_refused_wherever_it_stands() -> None:
     finding = the_one(added(a_file("opt/app/tool", mode=0o4755), "setuid"))
     assert finding.message == "adds /opt/app/tool setuid root (mode 4755)"
@@ -210,6 +227,10 @@ def test_both_spellings_of_a_merged_usr_are_protected(listed: str, changed: str)
         deleted("var/lib/apt/lists/x"),
         deleted("usr/share/doc/x", "opaque", "usr/share/doc"),
         shadowed("opt/a/tool", "opt/b/tool"),
+        replace(
+            replaced(a_symlink("opt/python", "a"), a_symlink("opt/python", "/usr/bin/python3")),
+            target=b"usr/bin/python3",
+        ),
     ],
     ids=lambda change: f"{change.kind}-{change.path.decode()}",
 )
@@ -250,6 +271,11 @@ def test_exception_frees_its_path_only() -> None:
 def test_exception_for_a_name_does_not_free_what_it_leads_to() -> None:
     settings = replace(SETTINGS, exceptions=("/srv/**",))
     assert the_one(redirected("srv/data", "etc/shadow", by="srv"), settings=settings)
+
+
+def test_exception_frees_a_name_that_is_hidden() -> None:
+    settings = replace(SETTINGS, exceptions=("/usr/bin/python3",))
+    assert judge(shadowed("usr/bin/python3", "usr/local/bin/python3"), settings=settings) == ()
 
 
 def test_exception_covers_privileged_files_too() -> None:
