@@ -5,21 +5,27 @@ The format is told by the first bytes, not by the media type: that is what runti
 - gzip (RFC 1952): concatenated members, zero padding behind the last one. A decompressor that
   merely runs dry is a truncated blob, not its end.
 - zstd (RFC 8878): several frames, skippable frames (zstd:chunked has them), a bounded window.
+- bzip2 and xz, which OCI does not know, are refused by name.
 - anything else is taken as the tar itself.
 
 Raises CompressionError for damaged or cut data, LimitExceededError for bombs.
 """
 
 from collections.abc import Iterable, Iterator
-from typing import Protocol
+from typing import Protocol, cast
 
-from layerproof.errors import CompressionError, LimitExceededError
+from layerproof.errors import CompressionError, LayerproofError, LimitExceededError
 from layerproof.oci.limits import Limits
 
 PIECE = 1 << 18  # bytes per output piece; large enough that Python's cost per piece vanishes
 
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
+_REFUSED = {b"BZh": b"1AY&SY", b"\xfd7zXZ\x00": b""}  # start → what comes one byte behind it
+
+# A decoder gets at least so much at its start: igzip loses the checksum of a gzip header (FHCRC)
+# whose bytes come in two pieces.
+_HEAD = 1024
 
 
 class _Decoder(Protocol):
@@ -47,15 +53,30 @@ def compression(head: bytes) -> str:
 def decompress(chunks: Iterable[bytes], limits: Limits) -> Iterator[bytes]:
     """The uncompressed bytes, in pieces of at most PIECE bytes (of the chunk size, for `none`)."""
     source = iter(chunks)
-    head = b""
-    for chunk in source:
-        head += chunk
-        if len(head) >= 4:
-            break
+    head = b"".join(_at_least(_HEAD, b"", source))
     form = compression(head)
     if form == "none":
+        _refuse_known(head)
         return _bounded(_chained(head, source), limits)
     return _members(form, head, source, limits)
+
+
+def _at_least(size: int, data: bytes, source: Iterator[bytes]) -> Iterator[bytes]:
+    """`data` and as many chunks as it takes to have `size` bytes, if there are so many."""
+    have = len(data)
+    yield data
+    while have < size and (more := next(source, None)) is not None:
+        have += len(more)
+        yield more
+
+
+def _refuse_known(head: bytes) -> None:
+    for start, rest in _REFUSED.items():
+        if head.startswith(start) and head.startswith(rest, len(start) + 1):
+            raise CompressionError(
+                "compressed with bzip2 or xz, which no OCI layer may be",
+                remedy="compress the layer with gzip or zstd",
+            )
 
 
 def _chained(head: bytes, source: Iterator[bytes]) -> Iterator[bytes]:
@@ -78,14 +99,12 @@ def _members(form: str, head: bytes, source: Iterator[bytes], limits: Limits) ->
     produced = 0
     data = head
     decoder = _new(form, limits)
+    errors = _decode_errors(form)
     while True:
         try:
             piece = decoder.decompress(data, PIECE)
-        except (ValueError, OSError, EOFError, MemoryError, _decode_errors(form)) as error:
-            raise CompressionError(
-                f"damaged {form} data near compressed byte {consumed}: {error}",
-                remedy="fetch or push the image again; if it stays, the blob itself is damaged",
-            ) from error
+        except errors as error:
+            raise _damaged(form, consumed, error, limits) from error
         data = b""
         if piece:
             produced += len(piece)
@@ -98,10 +117,9 @@ def _members(form: str, head: bytes, source: Iterator[bytes], limits: Limits) ->
                 )
             yield piece
         if decoder.eof:
-            data = decoder.unused_data
-            while len(data) < 4 and (more := next(source, None)) is not None:
-                consumed += len(more)
-                data += more
+            rest = decoder.unused_data
+            data = b"".join(_at_least(_HEAD, rest, source))
+            consumed += len(data) - len(rest)
             if not data:
                 return
             if compression(data) != form:
@@ -132,14 +150,28 @@ def _new(form: str, limits: Limits) -> _Decoder:
     return zstd.decompressor(limits.zstd_window)
 
 
-def _decode_errors(form: str) -> type[Exception]:
+def _decode_errors(form: str) -> tuple[type[Exception], ...]:
+    """What the decoder raises for bad data."""
     if form == "gzip":
         from isal import igzip_lib
 
-        return igzip_lib.IsalError
+        # its stub calls the class an instance
+        return (cast("type[Exception]", igzip_lib.IsalError),)
     from layerproof.oci import zstd
 
-    return zstd.ZstdError
+    return (zstd.ZstdError,)
+
+
+def _damaged(form: str, consumed: int, error: Exception, limits: Limits) -> LayerproofError:
+    if "too much memory" in str(error):  # libzstd's words for a window above the bound
+        return LimitExceededError(
+            f"zstd frame with a window of more than {limits.zstd_window} bytes",
+            limit="zstd_window",
+        )
+    return CompressionError(
+        f"damaged {form} data near compressed byte {consumed}: {error}",
+        remedy="fetch or push the image again; if it stays, the blob itself is damaged",
+    )
 
 
 def _only_zeros(form: str, data: bytes, source: Iterator[bytes]) -> None:

@@ -22,6 +22,8 @@ from layerproof.model.entry import FILE, EntryTable
 _MAGIC = b"LPE1"
 _OWNER = struct.Struct("<Hqq")
 _LENGTH = struct.Struct("<I")
+# what unpacking columns and JSON of another shape raises
+_DAMAGE = (ValueError, TypeError, AttributeError, LookupError, OverflowError, struct.error)
 
 
 def encode(table: EntryTable) -> bytes:
@@ -54,7 +56,7 @@ def decode(blob: bytes) -> EntryTable:
         table = _columns(unpack(packed))
         _spread_digests(table, digests)
         _read_rare(table, unpack(rare))
-    except (ValueError, struct.error, ZstdError, IndexError, KeyError) as error:
+    except (ZstdError, *_DAMAGE) as error:
         raise IndexUnavailableError(
             f"the entries of a layer do not decode: {error}",
             remedy="the index is damaged: restore it, or delete it and index again",

@@ -17,7 +17,8 @@ class Limits:
     entries: int = 4_000_000  # tar entries in one layer
     path_bytes: int = 16_384  # one path or link target
     header_bytes: int = 1 * MiB  # one pax header or GNU long name (as Go's archive/tar)
-    sparse_bytes: int = 8 * GiB  # one sparse file with its holes filled
+    names_bytes: int = 512 * MiB  # long paths, link targets and attributes of one layer together
+    sparse_bytes: int = 8 * GiB  # the sparse files of one layer with their holes filled
     xattr_bytes: int = 256 * 1024  # extended attributes of one entry
     zstd_window: int = 128 * MiB  # as RFC 8878 section 3.1.1.1.2 lets decoders refuse more
     json_bytes: int = 8 * MiB  # one manifest, index or config

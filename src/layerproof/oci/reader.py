@@ -9,9 +9,10 @@ interpreter lock. That pays when there are fewer layers than processors.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from threading import Semaphore, Thread
 
 from layerproof.errors import DigestMismatchError, LayerproofError, LimitExceededError
@@ -129,8 +130,13 @@ def read_layer(blob: BlobReader, walker: TarWalker, *, threads: bool = False) ->
     Raises CorruptImageError, LimitExceededError, and what the source raises.
     """
     feed = walker.feed
-    for piece in _ahead(blob) if threads else blob:
-        feed(piece)
+    if threads:
+        with closing(_ahead(blob)) as pieces:  # ends the thread, whatever the walker raises
+            for piece in pieces:
+                feed(piece)
+    else:
+        for piece in blob:
+            feed(piece)
     walker.close()
     assert blob.stream is not None
     return blob.stream
@@ -144,7 +150,7 @@ def verify_blob(blob: BlobReader) -> Stream:
     return blob.stream
 
 
-def _ahead(pieces: Iterable[bytes]) -> Iterator[bytes]:
+def _ahead(pieces: Iterable[bytes]) -> Generator[bytes, None, None]:
     """`pieces`, produced by a thread that runs up to _AHEAD of them ahead of the consumer."""
     queue: SimpleQueue[bytes | BaseException | None] = SimpleQueue()
     room = Semaphore(_AHEAD)
@@ -176,8 +182,3 @@ def _ahead(pieces: Iterable[bytes]) -> Iterator[bytes]:
         stopped = True
         room.release()
         thread.join()
-        while True:
-            try:
-                queue.get_nowait()
-            except Empty:
-                break

@@ -2,17 +2,21 @@
 
 1. A header is verified by its checksum; what Go's archive/tar refuses is refused here, with the
    offset, because runtimes unpack with it (see `tarheader`).
-2. `x` (pax), `L` and `K` (GNU long name, long link) headers apply to the next entry. Global pax
-   headers (`g`) are ignored, as every container runtime does; the walker notes them.
-3. Names are made clean and relative; `.wh.` names become whiteouts (OCI image-spec, layer.md).
+2. `x` (pax), `L` and `K` (GNU long name, long link) headers apply to the next entry. A global pax
+   header (`g`) is ignored and noted, as every container runtime does; like any entry, it uses up
+   the extended headers before it.
+3. Names are made clean and relative; `.wh.` names become whiteouts (see `tarnames`).
 4. Regular files are hashed while they stream by. Bytes are kept only for files that somebody
    asked for by path or by their first two bytes.
-5. Two zero blocks, or the end of the data at a header boundary, end the archive.
+5. Two zero blocks, or the end of the data at a header boundary, end the archive. The padding of
+   the last file may be missing.
+
+How the tar is cut into chunks never changes what comes out of it.
 
 `feed` is the hot loop of the product: quarter-megabyte chunks, no object per entry, fields
-decoded through dictionaries because layers repeat the same few owners, modes and sizes. The
-straight path handles an entry whose header is plain and whose data ends inside the chunk; all
-else goes through `_entry`, which knows every dialect.
+decoded through tables because layers repeat the same few owners, modes and sizes. The straight
+path handles an entry whose header is plain and whose data ends inside the chunk; all else goes
+through `_entry` and `tarmember`, which know every dialect.
 """
 
 from collections.abc import Callable, Container, Mapping
@@ -22,42 +26,29 @@ from zlib import adler32
 
 from layerproof.errors import LimitExceededError, TarError
 from layerproof.model.entry import (
-    BLOCK as BLOCK_DEVICE,
-)
-from layerproof.model.entry import (
+    BLOCK,
     CHARACTER,
     DIRECTORY,
-    FIFO,
     FILE,
     HARDLINK,
     NO_DIGEST,
-    OPAQUE,
     SYMLINK,
-    WHITEOUT,
     EntryTable,
 )
 from layerproof.oci import tarheader as th
+from layerproof.oci import tarpax, tarsparse
 from layerproof.oci.limits import Limits
-from layerproof.oci.sparse import Fragments, SparseFile, decimal_map, old_gnu_map
+from layerproof.oci.tardata import HEAD_BYTES, FileData
+from layerproof.oci.tarfields import FieldTables
+from layerproof.oci.tarmember import GNU_SPARSE, Extended, Member, read_member
 
-HEAD_BYTES = 512
-
-_KINDS: Mapping[int, int] = {
-    0: FILE,
-    ord("0"): FILE,
-    ord("1"): HARDLINK,
-    ord("2"): SYMLINK,
-    ord("3"): CHARACTER,
-    ord("4"): BLOCK_DEVICE,
-    ord("5"): DIRECTORY,
-    ord("6"): FIFO,
-    ord("7"): FILE,  # contiguous file: a regular one on every system of today
-    ord("S"): FILE,  # old GNU sparse
-}
-_SPECIAL = frozenset(b"xgLK")
 _REGULAR = ord("0")
 _FOLDER = ord("5")
-_CACHED = 65_536  # entries of a decoding cache; hostile layers must not grow it
+_PAX = ord("x")
+_GLOBAL = ord("g")
+_LONG_NAME = ord("L")
+_LONG_LINK = ord("K")
+_NO_TAIL = bytes(512 - 345)  # neither prefix nor what GNU and star keep in its place
 _EMPTY_DIGEST = sha256().digest()
 
 
@@ -103,23 +94,21 @@ class TarWalker:
         self._wanted = wanted
         self._deliver = deliver
         self._limits = limits
+        self._fields = FieldTables()
         self._base = 0  # offset in the tar of the current buffer's first byte
         self._pieces: list[bytes] = []  # the start of what must be seen as a whole
         self._have = 0
         self._need = th.BLOCK
-        self._data: _FileData | None = None  # the file whose data is passing
+        self._data: FileData | None = None  # the file whose data is passing
         self._skip = 0  # padding, or data of no interest
+        self._padding = 0  # the part of it that may be missing at the end of the tar
+        self._pending = False  # the next header is not a plain one, because of what came before it
+        self._extended: Extended | None = None
         self._zero_blocks = 0
         self._ended = False
         self._trailing = False
-        self._checksums = th.ChecksumTable()
-        self._owners: dict[bytes, tuple[int, int, int]] = {}
-        self._shared: dict[tuple[int, int, int], tuple[int, int, int]] = {}
-        self._sizes: dict[bytes, int] = {}
-        self._pending = False  # an extended header or a zero block came before
-        self._pax: dict[str, bytes] | None = None
-        self._long_name: bytes | None = None
-        self._long_link: bytes | None = None
+        self._names_bytes = 0
+        self._sparse_bytes = 0
 
     # --- the stream ------------------------------------------------------------------------------
 
@@ -132,7 +121,6 @@ class TarWalker:
                 return
             chunk = b"".join(self._pieces)
             self._pieces.clear()
-            self._have = 0
         position = self._walk(chunk)
         self._base += position
         if position < len(chunk):
@@ -142,12 +130,13 @@ class TarWalker:
 
     def close(self) -> None:
         """The tar has ended. Raises TarError when it was cut."""
-        if self._pieces:
-            if any(any(piece) for piece in self._pieces):
-                raise TarError("the tar ends inside a header", offset=self._base)
         if self._data is not None:
             raise TarError("the tar ends inside a file", offset=self._data.offset)
-        if self._pax is not None or self._long_name is not None or self._long_link is not None:
+        if self._skip > self._padding:
+            raise TarError("the tar ends inside the data of an entry", offset=self._base)
+        if self._pieces:
+            raise TarError("the tar ends inside a header", offset=self._base)
+        if self._extended is not None:
             raise TarError("the tar ends after an extended header", offset=self._base)
         if self._trailing:
             self._note("data after the end of the archive")
@@ -155,36 +144,29 @@ class TarWalker:
     def _walk(self, chunk: bytes) -> int:  # noqa: PLR0912, PLR0915  because calls cost here
         """Consume what can be consumed; the position of what must wait for more."""
         end = len(chunk)
-        position = 0
         view = memoryview(chunk)
-        if self._data is not None:
-            position = self._continue_file(view)
+        position = 0 if self._data is None else self._continue_file(view)
         if self._skip:
-            step = min(self._skip, end - position)
-            self._skip -= step
-            position += step
+            position = self._pass(position, end)
         if self._ended:
-            if not self._trailing and chunk.count(0, position) != end - position:
-                self._trailing = True
-            return end
+            return self._pass_trailing(chunk, position)
         table = self.entries
-        add_path = table.paths.append
+        table_paths = table.paths
+        add_path = table_paths.append
         add_kind = table.kinds.append
         add_owner = table.owners.append
         add_size = table.sizes.append
         digests = table.digests
         wanted = self._wanted
-        names, folders, paths, suffixes = (
-            wanted.names,
-            wanted.folders,
-            wanted.paths,
-            wanted.suffixes,
-        )
-        magics = wanted.magics
+        names, folders, paths = wanted.names, wanted.folders, wanted.paths
+        suffixes, magics, match = wanted.suffixes, wanted.magics, wanted.match
         deliver = self._deliver
-        checksums, owners, sizes = self._checksums, self._owners, self._sizes
+        fields = self._fields
+        checksums, owners, sizes = fields.checksums, fields.owners, fields.sizes
+        times, middles = fields.times, fields.middles
         adler = adler32
         most = self._limits.capture_bytes
+        most_entries = self._limits.entries
         while end - position >= 512:
             header = chunk[position : position + 512]
             flag = header[156]
@@ -192,7 +174,7 @@ class TarWalker:
             # pending from an extended header, a clean name.
             if (
                 (flag == _REGULAR or flag == _FOLDER)  # noqa: PLR1714, SIM109  because it is faster
-                and not header[345]
+                and header.endswith(_NO_TAIL)
                 and header.isascii()
                 and adler(header) & 0xFFFF == checksums[header[148:156]]
                 and not self._pending
@@ -203,7 +185,15 @@ class TarWalker:
                 if b"/." not in name and b"//" not in name and name[:1] not in (b"", b".", b"/"):
                     owner = owners.get(header[100:124])
                     if owner is None:
-                        owner = self._owner(header, position)
+                        owner = fields.owner(header, self._base + position)
+                    size = sizes.get(header[124:136])
+                    if size is None:
+                        size = fields.size(header, self._base + position)
+                    if header[136:148] not in times or header[257:345] not in middles:
+                        fields.check_unkept(header, self._base + position)
+                    index = len(table_paths)
+                    if index >= most_entries:
+                        raise self._too_many(self._base + position)
                     if flag == _FOLDER:
                         add_path(name[:-1] if name[-1] == 0x2F else name)
                         add_kind(DIRECTORY)
@@ -212,19 +202,17 @@ class TarWalker:
                         digests += NO_DIGEST
                         position += 512
                         continue
-                    size = sizes.get(header[124:136])
-                    if size is None:
-                        size = self._size(header, position)
                     start = position + 512
                     stop = start + size
                     if stop <= end and name[-1] != 0x2F:
-                        index = len(table.paths)
                         if size:
                             digests += sha256(view[start:stop]).digest()
                             self.file_bytes += size
                             who = magics.get(chunk[start : start + 2])
-                            if who is not None:
-                                deliver(who, name, index, chunk[start : min(stop, start + 512)])
+                            if who is not None and size > 1:
+                                deliver(
+                                    who, name, index, chunk[start : min(stop, start + HEAD_BYTES)]
+                                )
                         else:
                             digests += _EMPTY_DIGEST
                         add_path(name)
@@ -238,7 +226,7 @@ class TarWalker:
                             or name in paths
                             or (suffixes and name.endswith(suffixes))
                         ):
-                            who = wanted.match(name)
+                            who = match(name)
                             if who:
                                 if size <= most:
                                     deliver(who, name, index, chunk[start:stop])
@@ -246,31 +234,39 @@ class TarWalker:
                                     self.too_large.append(name)
                         position = start + ((size + 511) & -512)
                         if position > end:
-                            self._skip = position - end
+                            self._skip = self._padding = position - end
                             position = end
                         continue
-            step = self._entry(chunk, view, position, header)
+            step = self._entry(chunk, position, header)
             if step < 0:
-                break
+                return position
             position = step
             if self._ended:
-                self._trailing = chunk.count(0, position) != end - position
-                position = end
-                break
-        else:
-            self._need = 512
-        if len(table.paths) > self._limits.entries:
-            raise LimitExceededError(
-                f"more than {self._limits.entries} entries in one layer", limit="entries"
-            )
+                return self._pass_trailing(chunk, position)
+        self._need = 512
         return position
+
+    def _pass(self, position: int, end: int) -> int:
+        """Leave out what `_skip` says, as far as it has arrived."""
+        step = min(self._skip, end - position)
+        self._skip -= step
+        return position + step
+
+    def _pass_trailing(self, chunk: bytes, position: int) -> int:
+        """What comes after the end is no runtime's business, but worth a note."""
+        if not self._trailing and chunk.count(0, position) != len(chunk) - position:
+            self._trailing = True
+        return len(chunk)
 
     # --- everything that is not straight ---------------------------------------------------------
 
-    def _entry(self, chunk: bytes, view: memoryview, position: int, header: bytes) -> int:
-        """One header of any kind at `position`. Returns where to go on, or -1 when more of the
+    def _entry(self, chunk: bytes, position: int, header: bytes) -> int:
+        """One block of any kind at `position`. Returns where to go on, or -1 when more of the
         stream must be seen first (`_need` bytes from `position`)."""
         offset = self._base + position
+        extended = self._extended
+        if extended is not None and extended.sparse_header:
+            return self._sparse_block(chunk, position, header, extended)
         if header == th.ZERO_BLOCK:
             self._pending = True
             self._zero_blocks += 1
@@ -278,21 +274,25 @@ class TarWalker:
             return position + 512
         if self._zero_blocks:
             raise TarError("a single zero block in the middle of the tar", offset=offset)
-        if not self._checksum_holds(header):
+        if not self._fields.checksum_holds(header):
             raise TarError("bad header checksum: not a tar header, or damaged", offset=offset)
         flag = header[156]
-        if flag in _SPECIAL:
-            return self._extended(chunk, position, header, flag)
-        return self._plain(chunk, view, position, header, flag)
+        if flag in (_PAX, _GLOBAL, _LONG_NAME, _LONG_LINK):
+            return self._extended_header(chunk, position, header, flag)
+        if flag == GNU_SPARSE and tarsparse.is_extended(header):
+            if extended is None:
+                extended = self._extended = Extended()
+            extended.sparse_header = header
+            extended.offset = offset
+            self._pending = True
+            return position + 512
+        return self._member(chunk, position + 512, header, offset)
 
-    def _checksum_holds(self, header: bytes) -> bool:
-        if header.isascii() and th.fast_sum(header) == self._checksums[header[148:156]]:
-            return True
-        return th.checksum_holds(header)
-
-    def _extended(self, chunk: bytes, position: int, header: bytes, flag: int) -> int:
+    def _extended_header(self, chunk: bytes, position: int, header: bytes, flag: int) -> int:
         offset = self._base + position
-        size = self._size(header, position)
+        self._fields.owner(header, offset)
+        self._fields.check_unkept(header, offset)
+        size = self._fields.size(header, offset)
         if size > self._limits.header_bytes:
             raise LimitExceededError(
                 f"extended header of {size} bytes, more than {self._limits.header_bytes}"
@@ -304,208 +304,113 @@ class TarWalker:
             self._need = total
             return -1
         data = chunk[position + 512 : position + 512 + size]
-        self._pending = True
-        if flag == ord("x"):
-            self._pax = th.pax_records(data, offset)
-            th.check_pax_times(self._pax, offset)
-        elif flag == ord("g"):
-            th.pax_records(data, offset)
-            self._note("global pax header, ignored as runtimes do")
-        elif flag == ord("L"):
-            self._long_name = th.text(data)
+        extended = self._extended or Extended()
+        if flag == _PAX:
+            extended.pax = tarpax.pax_records(data, offset)
+        elif flag == _LONG_NAME:
+            extended.long_name = th.text(data)
+        elif flag == _LONG_LINK:
+            extended.long_link = th.text(data)
         else:
-            self._long_link = th.text(data)
+            tarpax.pax_records(data, offset)
+            self._note("global pax header, ignored as runtimes do")
+            self._extended = None
+            self._pending = False
+            return position + total
+        self._extended = extended
+        self._pending = True
         return position + total
 
-    def _plain(
-        self, chunk: bytes, view: memoryview, position: int, header: bytes, flag: int
-    ) -> int:
-        """An entry proper, with whatever extended headers came before it."""
-        offset = self._base + position
-        kind = _KINDS.get(flag)
-        if kind is None:
-            raise TarError(
-                f"entry type {chr(flag)!r}, which container runtimes refuse", offset=offset
-            )
-        pax = self._pax or {}
-        extensions = self._sparse_extensions(chunk, position, header, flag)
-        if extensions is None:
-            return -1
-        name, link = self._names(header, pax, offset)
-        if flag == 0 and name[-1:] == b"/":
-            kind = DIRECTORY
-        stored = self._stored_size(header, pax, position)
-        if stored < 0:
-            raise TarError("negative size", offset=offset)
-        if kind != FILE:
-            stored = 0  # Go's archive/tar: these types have no data, whatever the field says
-        fragments, size, is_sparse = self._sparse(header, extensions, pax, flag, stored, offset)
-        sparse_name = pax.get("GNU.sparse.name")
-        if is_sparse and flag != ord("S") and sparse_name:
-            name = sparse_name
-        owner = self._pax_owner(header, pax, position)
-        xattrs = th.pax_xattrs(pax, offset, self._limits)
-        self._pax = self._long_name = self._long_link = None
-        self._pending = False
-        path, kind = self._classify(name, kind, offset)
-        start = position + 512 + len(extensions)
-        if path is None:
-            return self._pass_over(len(chunk), start, stored)
-        index = self._add(path, kind, owner, xattrs)
-        table = self.entries
-        if kind in (SYMLINK, HARDLINK):
-            self._check_length(link, offset)
-            table.links[index] = th.clean_path(link) if kind == HARDLINK else link
-        elif kind in (CHARACTER, BLOCK_DEVICE):
-            table.devices[index] = (
-                th.number(header[329:337], "device major", offset),
-                th.number(header[337:345], "device minor", offset),
-            )
-        if kind != FILE:
-            return self._pass_over(len(chunk), start, stored)
-        self._data = _FileData(
-            self, index, path, offset, stored, size, fragments, is_sparse, self._limits
+    def _sparse_block(self, chunk: bytes, position: int, block: bytes, extended: Extended) -> int:
+        """A block with more of the map of a type S entry."""
+        extended.sparse_blocks.append(block)
+        if tarsparse.goes_on(block):
+            if 512 * len(extended.sparse_blocks) >= self._limits.header_bytes:
+                raise TarError("sparse map without an end", offset=extended.offset)
+            return position + 512
+        return self._member(chunk, position + 512, extended.sparse_header, extended.offset)
+
+    def _member(self, chunk: bytes, start: int, header: bytes, offset: int) -> int:
+        """An entry proper, whose data starts at `start`."""
+        member = read_member(
+            header, self._extended or Extended(), self._fields, offset, self._limits
         )
-        step = start + self._continue_file(view[start:])
-        if self._skip:
-            padding = min(self._skip, len(chunk) - step)
-            self._skip -= padding
-            step += padding
-        return step
+        self._extended = None
+        self._pending = False
+        for note in member.notes:
+            self._note(note)
+        if member.is_metadata:
+            return self._pass_data(start, len(chunk), member.stored)
+        index = self._add(member, offset)
+        if member.kind != FILE:
+            return self._pass_data(start, len(chunk), member.stored)
+        if member.sparse is not None:
+            self._count_sparse(member.size, offset)
+        who = self._interested(member.path)
+        if who and member.size > self._limits.capture_bytes:
+            self.too_large.append(member.path)
+            who = ()
+        self._data = FileData(
+            index=index,
+            path=member.path,
+            offset=offset,
+            stored=member.stored,
+            size=member.size,
+            sparse=member.sparse,
+            who=who,
+        )
+        return self._pass(start + self._continue_file(memoryview(chunk)[start:]), len(chunk))
 
-    def _sparse_extensions(
-        self, chunk: bytes, position: int, header: bytes, flag: int
-    ) -> bytes | None:
-        """The extension blocks behind an old GNU sparse header; None when more must be seen."""
-        if flag != ord("S"):
-            return b""
-        stop = position + 512
-        more = header[482]
-        while more:
-            stop += 512
-            if stop - position > self._limits.header_bytes:
-                raise TarError("sparse map without an end", offset=self._base + position)
-            if stop > len(chunk):
-                self._need = stop - position
-                return None
-            more = chunk[stop - 8]
-        return chunk[position + 512 : stop]
-
-    def _names(self, header: bytes, pax: dict[str, bytes], offset: int) -> tuple[bytes, bytes]:
-        name = th.text(header[:100])
-        prefix = th.name_prefix(header, offset) if header[345] else b""
-        if prefix:
-            name = prefix + b"/" + name
-        name = pax.get("path") or name
-        link = pax.get("linkpath") or th.text(header[157:257])
-        if self._long_name is not None:
-            name = self._long_name
-        if self._long_link is not None:
-            link = self._long_link
-        return name, link
-
-    def _sparse(
-        self,
-        header: bytes,
-        extensions: bytes,
-        pax: dict[str, bytes],
-        flag: int,
-        stored: int,
-        offset: int,
-    ) -> tuple[Fragments | None, int, bool]:
-        """Fragments (None: in front of the data), expanded size, whether it is sparse at all."""
-        if flag == ord("S"):
-            fragments, size = old_gnu_map(header, extensions, offset)
-            return fragments, size, True
-        major, minor = pax.get("GNU.sparse.major"), pax.get("GNU.sparse.minor")
-        if major == b"1" and minor == b"0":
-            size = th.pax_number(pax, "GNU.sparse.realsize", offset)
-            return None, stored if size is None else size, True
-        raw = pax.get("GNU.sparse.map")
-        if raw is None or (major, minor) not in ((None, None), (b"0", b"0"), (b"0", b"1")):
-            return None, stored, False
-        size = th.pax_number(pax, "GNU.sparse.size", offset)
-        if size is None:
-            size = th.pax_number(pax, "GNU.sparse.realsize", offset)
-        fragments = decimal_map(raw.split(b",") if raw else [], offset)
-        return fragments, stored if size is None else size, True
-
-    def _classify(self, name: bytes, kind: int, offset: int) -> tuple[bytes | None, int]:
-        """The clean path and the kind, whiteouts recognised; None for what no runtime unpacks."""
-        self._check_length(name, offset)
-        if b"\x00" in name:
-            raise TarError("NUL in a name", offset=offset)
-        path = th.clean_path(name)
-        if th.escapes(name):
-            self._note("name that climbs above the root, taken as a chroot takes it")
-        folder, _, last = path.rpartition(b"/")
-        if not last.startswith(th.WHITEOUT_PREFIX):
-            return path, kind
-        if last == th.WHITEOUT_OPAQUE:
-            return folder, OPAQUE
-        if path.startswith(th.WHITEOUT_META):
-            self._note("AUFS metadata, skipped as runtimes do")
-            return None, kind
-        hidden = last[len(th.WHITEOUT_PREFIX) :]
-        if hidden in (b"", b".", b".."):
-            raise TarError("invalid whiteout name", offset=offset)
-        return (folder + b"/" + hidden if folder else hidden), WHITEOUT
-
-    def _check_length(self, name: bytes, offset: int) -> None:
-        if len(name) > self._limits.path_bytes:
-            raise LimitExceededError(
-                f"a path of {len(name)} bytes, more than {self._limits.path_bytes}"
-                f" (at offset {offset})",
-                limit="path_bytes",
-            )
-
-    def _add(
-        self, path: bytes, kind: int, owner: tuple[int, int, int], xattrs: dict[str, bytes]
-    ) -> int:
+    def _add(self, member: Member, offset: int) -> int:
         table = self.entries
         index = len(table.paths)
-        table.paths.append(path)
-        table.kinds.append(kind)
-        table.owners.append(owner)
+        if index >= self._limits.entries:
+            raise self._too_many(offset)
+        self._count_names(member, offset)
+        table.paths.append(member.path)
+        table.kinds.append(member.kind)
+        table.owners.append(member.owner)
         table.sizes.append(0)
         table.digests += NO_DIGEST
-        if xattrs:
-            table.xattrs[index] = xattrs
+        if member.xattrs:
+            table.xattrs[index] = member.xattrs
+        if member.kind in (SYMLINK, HARDLINK):
+            table.links[index] = member.link
+        elif member.kind in (CHARACTER, BLOCK):
+            table.devices[index] = member.device
         return index
 
-    def _pass_over(self, end: int, start: int, stored: int) -> int:
-        stop = start + ((stored + 511) & -512)
-        if stop > end:
-            self._skip = stop - end
-            return end
-        return stop
+    def _pass_data(self, start: int, end: int, stored: int) -> int:
+        """Data that nobody reads, and its padding."""
+        self._padding = -stored % 512
+        self._skip = stored + self._padding
+        return self._pass(start, end)
 
-    # --- file data that does not end in its first chunk --------------------------------------------
+    # --- file data that does not end in its first chunk ------------------------------------------
 
     def _continue_file(self, view: memoryview) -> int:
         """Give the current file its bytes from the start of `view`; how many were used."""
         data = self._data
         assert data is not None
         used = data.write(view)
-        if data.left:
-            return used
-        self._data = None
-        self._skip = -data.stored % 512
-        self._finish_file(data)
+        if not data.left:
+            self._data = None
+            self._skip = self._padding = -data.stored % 512
+            self._finish_file(data)
         return used
 
-    def _finish_file(self, data: "_FileData") -> None:
+    def _finish_file(self, data: FileData) -> None:
         table = self.entries
         table.digests[32 * data.index : 32 * data.index + 32] = data.close()
         table.sizes[data.index] = data.size
         self.file_bytes += data.size
-        magics = self._wanted.magics.get(bytes(data.head[:2]))
-        if magics is not None:
-            self._deliver(magics, data.path, data.index, bytes(data.head))
-        if data.whole is not None:
-            self._deliver(data.who, data.path, data.index, b"".join(data.whole))
+        who = self._wanted.magics.get(data.head[:2])
+        if who is not None:
+            self._deliver(who, data.path, data.index, data.head)
+        if data.who:
+            self._deliver(data.who, data.path, data.index, data.whole)
 
-    def interested(self, path: bytes) -> tuple[int, ...]:
+    def _interested(self, path: bytes) -> tuple[int, ...]:
         """Who wants the whole file at `path`."""
         wanted = self._wanted
         folder, _, last = path.rpartition(b"/")
@@ -518,104 +423,35 @@ class TarWalker:
             return wanted.match(path)
         return ()
 
-    # --- fields ------------------------------------------------------------------------------------
+    # --- bounds and notes ------------------------------------------------------------------------
 
-    def _owner(self, header: bytes, position: int) -> tuple[int, int, int]:
-        offset = self._base + position
-        owner = self._share(
-            th.number(header[100:108], "mode", offset) & 0o7777,
-            th.number(header[108:116], "uid", offset),
-            th.number(header[116:124], "gid", offset),
-        )
-        if len(self._owners) < _CACHED:
-            self._owners[header[100:124]] = owner
-        return owner
-
-    def _pax_owner(
-        self, header: bytes, pax: dict[str, bytes], position: int
-    ) -> tuple[int, int, int]:
-        offset = self._base + position
-        mode, uid, gid = self._owner(header, position)
-        pax_uid = th.pax_number(pax, "uid", offset)
-        pax_gid = th.pax_number(pax, "gid", offset)
-        return self._share(
-            mode, uid if pax_uid is None else pax_uid, gid if pax_gid is None else pax_gid
+    def _too_many(self, offset: int) -> LimitExceededError:
+        return LimitExceededError(
+            f"more than {self._limits.entries} entries in one layer (at offset {offset})",
+            limit="entries",
         )
 
-    def _share(self, mode: int, uid: int, gid: int) -> tuple[int, int, int]:
-        owner = (mode, uid, gid)
-        if len(self._shared) < _CACHED:
-            return self._shared.setdefault(owner, owner)
-        return owner
+    def _count_names(self, member: Member, offset: int) -> None:
+        """Names of a few bytes are bounded by `entries`; long ones need a bound of their own."""
+        self._names_bytes += len(member.path) + len(member.link)
+        for name, value in member.xattrs.items():
+            self._names_bytes += len(name) + len(value)
+        if self._names_bytes > self._limits.names_bytes:
+            raise LimitExceededError(
+                f"more than {self._limits.names_bytes} bytes of paths, link targets and extended"
+                f" attributes in one layer (at offset {offset})",
+                limit="names_bytes",
+            )
 
-    def _stored_size(self, header: bytes, pax: dict[str, bytes], position: int) -> int:
-        stated = th.pax_number(pax, "size", self._base + position)
-        return self._size(header, position) if stated is None else stated
-
-    def _size(self, header: bytes, position: int) -> int:
-        field = header[124:136]
-        size = self._sizes.get(field)
-        if size is None:
-            size = th.number(field, "size", self._base + position)
-            if size < 0:
-                raise TarError("negative size", offset=self._base + position)
-            if len(self._sizes) < _CACHED:
-                self._sizes[field] = size
-        return size
+    def _count_sparse(self, size: int, offset: int) -> None:
+        """Holes cost an attacker nothing and us the hashing: all of a layer share one bound."""
+        self._sparse_bytes += size
+        if self._sparse_bytes > self._limits.sparse_bytes:
+            raise LimitExceededError(
+                f"sparse files of more than {self._limits.sparse_bytes} bytes in one layer"
+                f" (at offset {offset})",
+                limit="sparse_bytes",
+            )
 
     def _note(self, what: str) -> None:
         self.notes[what] = self.notes.get(what, 0) + 1
-
-
-class _FileData:
-    """One regular file whose data arrives in pieces, or that is sparse."""
-
-    __slots__ = ("_hash", "_sparse", "head", "index", "left", "offset", "path", "size", "stored",
-                 "who", "whole")  # fmt: skip
-
-    def __init__(
-        self,
-        walker: TarWalker,
-        index: int,
-        path: bytes,
-        offset: int,
-        stored: int,
-        size: int,
-        fragments: Fragments | None,
-        is_sparse: bool,
-        limits: Limits,
-    ) -> None:
-        self.index = index
-        self.path = path
-        self.offset = offset
-        self.stored = self.left = stored
-        self.size = size
-        self.head = bytearray()
-        self.who = walker.interested(path)
-        self.whole: list[bytes] | None = [] if self.who else None
-        if self.who and size > limits.capture_bytes:
-            walker.too_large.append(path)
-            self.whole = None
-        self._hash = sha256()
-        self._sparse = (
-            SparseFile(fragments, size, stored, offset, limits, self._keep) if is_sparse else None
-        )
-
-    def write(self, view: memoryview) -> int:
-        piece = view[: self.left]
-        self.left -= len(piece)
-        if self._sparse is not None:
-            self._sparse.write(piece)
-        else:
-            self._hash.update(piece)
-            self._keep(piece)
-        return len(piece)
-
-    def close(self) -> bytes:
-        return self._hash.digest() if self._sparse is None else self._sparse.close()
-
-    def _keep(self, piece: bytes | memoryview) -> None:
-        if len(self.head) < HEAD_BYTES:
-            self.head += piece[: HEAD_BYTES - len(self.head)]
-        if self.whole is not None:
-            self.whole.append(bytes(piece))

@@ -1,0 +1,67 @@
+"""The data of one regular file that arrives in pieces, or that is sparse: hashed, maybe kept."""
+
+from hashlib import sha256
+
+from layerproof.oci.tarsparse import SparseFile, SparseMap
+
+HEAD_BYTES = 512
+
+
+class FileData:
+    """Takes the stored bytes; afterwards `digest`, `head` and, if asked for, `whole` are there."""
+
+    __slots__ = ("_hash", "_kept", "_sparse", "head", "index", "left", "offset", "path", "size",
+                 "stored", "who")  # fmt: skip
+
+    def __init__(
+        self,
+        *,
+        index: int,
+        path: bytes,
+        offset: int,
+        stored: int,
+        size: int,
+        sparse: SparseMap | None,
+        who: tuple[int, ...],
+    ) -> None:
+        self.index = index
+        self.path = path
+        self.offset = offset
+        self.stored = self.left = stored
+        self.size = size
+        self.who = who  # who gets the whole file; nothing is kept for nobody
+        self.head = b""
+        self._kept = bytearray()
+        self._hash = sha256()
+        self._sparse = SparseFile(sparse, stored, offset, self._take) if sparse else None
+
+    def write(self, view: memoryview) -> int:
+        """Take what is this file's from the start of `view`; how many bytes that was.
+
+        Raises TarError for a sparse map that does not hold.
+        """
+        piece = view[: self.left]
+        self.left -= len(piece)
+        if self._sparse is not None:
+            self._sparse.write(piece)
+        else:
+            self._take(piece)
+        return len(piece)
+
+    def close(self) -> bytes:
+        """The sha256 of the file. Raises TarError."""
+        if self._sparse is not None:
+            self._sparse.close()
+        return self._hash.digest()
+
+    @property
+    def whole(self) -> bytes:
+        """The contents, if anybody wanted them."""
+        return bytes(self._kept)
+
+    def _take(self, piece: bytes | memoryview) -> None:
+        self._hash.update(piece)
+        if len(self.head) < HEAD_BYTES:
+            self.head += piece[: HEAD_BYTES - len(self.head)]
+        if self.who:
+            self._kept += piece
