@@ -6,9 +6,10 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 
 from layerproof.store.codec import decoding
+from layerproof.store.executor import Row
 
 
-def holding(value: int, filters: Iterable[tuple[bytes, bytes]]) -> Iterator[bytes]:
+def holding(value: int, filters: Iterable[Row]) -> Iterator[int]:
     """The keys whose filter (little-endian, ascending) holds the value."""
     with decoding("search filter of a layer"):
         for key, data in filters:

@@ -10,7 +10,7 @@ from layerproof.model.image import Image
 from layerproof.model.package import Package, PackageChange
 from layerproof.model.trust import TrustRecord
 from layerproof.store import codec, contents_rows, image_rows, layer_rows, trust_rows
-from layerproof.store.executor import Executor, chunks, first
+from layerproof.store.executor import Executor, chunks, first, rows_for
 from layerproof.store.filters import holding
 
 _IMAGES_AT_ONCE = 64
@@ -174,4 +174,5 @@ class SqlIndex:
     def _holding(self, value: int, filters: str) -> list[DiffId]:
         with self._executor.read() as session:
             keys = list(holding(value, session.stream(filters)))
-        return [codec.digest(DiffId, key) for key in keys]
+            rows = list(rows_for(session, "contents_by_id", keys))
+        return [codec.digest(DiffId, diff_id) for (diff_id,) in rows]

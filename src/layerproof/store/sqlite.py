@@ -37,7 +37,7 @@ class SqliteExecutor:
     """Transactions on one SQLite file. Safe for threads (one at a time) and across forks."""
 
     def __init__(self, path: Path, *, busy_seconds: float = 30.0) -> None:
-        self._path = path
+        self._path = path.absolute()
         self._busy_seconds = busy_seconds
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None

@@ -50,7 +50,7 @@ def prepare(path: Path) -> Access:
 
 def uri(path: Path, access: Access) -> str:
     """SQLite's URI for opening it (sqlite.org/uri.html)."""
-    return f"file:{quote_from_bytes(os.fsencode(path.absolute()))}?{access.value}"
+    return f"file:{quote_from_bytes(os.fsencode(path))}?{access.value}"
 
 
 def identity(path: Path, access: Access) -> tuple[object, ...]:

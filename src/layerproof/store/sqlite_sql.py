@@ -11,7 +11,7 @@ from collections.abc import Mapping
 REVISIONS: tuple[str, ...] = ("0001",)
 HEAD = REVISIONS[-1]
 
-APPLICATION_ID = 0x4C507266
+APPLICATION_ID = 0x4c507266
 
 SCHEMA: tuple[str, ...] = (
     "CREATE TABLE alembic_version ( version_num VARCHAR(32) NOT NULL, CONSTRAINT "
@@ -20,8 +20,8 @@ SCHEMA: tuple[str, ...] = (
     "pk_analyser_set PRIMARY KEY (id), CONSTRAINT uq_analyser_set_names UNIQUE (names) )",
     "CREATE TABLE blob ( digest BLOB NOT NULL, diff_id BLOB NOT NULL, size BIGINT NOT NULL, "
     "media_type TEXT NOT NULL, CONSTRAINT pk_blob PRIMARY KEY (digest) ) WITHOUT ROWID",
-    'CREATE TABLE cached ( "key" TEXT NOT NULL, value BLOB NOT NULL, CONSTRAINT pk_cached '
-    'PRIMARY KEY ("key") )',
+    "CREATE TABLE cached ( \"key\" TEXT NOT NULL, value BLOB NOT NULL, CONSTRAINT pk_cached "
+    "PRIMARY KEY (\"key\") )",
     "CREATE TABLE image ( id INTEGER NOT NULL, config_digest BLOB NOT NULL, config BLOB NOT "
     "NULL, indexed_at BIGINT NOT NULL, CONSTRAINT pk_image PRIMARY KEY (id), CONSTRAINT "
     "uq_image_config_digest UNIQUE (config_digest) )",
@@ -100,8 +100,12 @@ SCHEMA: tuple[str, ...] = (
 )
 
 STATEMENTS: Mapping[str, str] = {
-    "analyser_set": ("SELECT analyser_set.id FROM analyser_set WHERE analyser_set.names = :names"),
-    "put_analyser_set": ("INSERT INTO analyser_set (names) VALUES (:names) ON CONFLICT DO NOTHING"),
+    "analyser_set": (
+        "SELECT analyser_set.id FROM analyser_set WHERE analyser_set.names = :names"
+    ),
+    "put_analyser_set": (
+        "INSERT INTO analyser_set (names) VALUES (:names) ON CONFLICT DO NOTHING"
+    ),
     "contents_known": (
         "SELECT contents.diff_id FROM contents WHERE contents.diff_id IN (:keys*) AND "
         "contents.analyser_set_id = (SELECT analyser_set.id FROM analyser_set WHERE "
@@ -163,19 +167,24 @@ STATEMENTS: Mapping[str, str] = {
         ":name, :version, :path, :architecture, :source, :source_version, :licence, "
         ":distribution)"
     ),
-    "drop_contents": ("DELETE FROM contents WHERE contents.id = :id"),
-    "blobs": ("SELECT blob.digest, blob.diff_id FROM blob WHERE blob.digest IN (:keys*)"),
+    "drop_contents": (
+        "DELETE FROM contents WHERE contents.id = :id"
+    ),
+    "blobs": (
+        "SELECT blob.digest, blob.diff_id FROM blob WHERE blob.digest IN (:keys*)"
+    ),
     "put_blob": (
         "INSERT INTO blob (digest, diff_id, size, media_type) VALUES (:digest, :diff_id, :size, "
         ":media_type) ON CONFLICT DO NOTHING"
     ),
     "path_filters": (
-        "SELECT contents.diff_id, path_filter.hashes FROM contents JOIN path_filter ON "
-        "contents.id = path_filter.contents_id"
+        "SELECT path_filter.contents_id, path_filter.hashes FROM path_filter"
     ),
     "file_filters": (
-        "SELECT contents.diff_id, file_filter.hashes FROM contents JOIN file_filter ON "
-        "contents.id = file_filter.contents_id"
+        "SELECT file_filter.contents_id, file_filter.hashes FROM file_filter"
+    ),
+    "contents_by_id": (
+        "SELECT contents.diff_id FROM contents WHERE contents.id IN (:keys*) ORDER BY contents.id"
     ),
     "packages_named": (
         "SELECT contents.diff_id, package.type, package.name, package.version, package.path, "
@@ -212,7 +221,9 @@ STATEMENTS: Mapping[str, str] = {
         "layer_change ON layer.id = layer_change.layer_id JOIN analyser_set ON analyser_set.id = "
         "layer_change.analyser_set_id WHERE layer.chain_id IN (:keys*)"
     ),
-    "layer_ids": ("SELECT layer.chain_id, layer.id FROM layer WHERE layer.chain_id IN (:keys*)"),
+    "layer_ids": (
+        "SELECT layer.chain_id, layer.id FROM layer WHERE layer.chain_id IN (:keys*)"
+    ),
     "layer_change_sets": (
         "SELECT layer_change.layer_id, layer_change.analyser_set_id FROM layer_change WHERE "
         "layer_change.layer_id IN (:keys*)"
@@ -225,14 +236,22 @@ STATEMENTS: Mapping[str, str] = {
         "INSERT INTO layer_change (layer_id, analyser_set_id, counts, package_changes, changes) "
         "VALUES (:layer_id, :analyser_set_id, :counts, :package_changes, :changes)"
     ),
-    "drop_layer_change": ("DELETE FROM layer_change WHERE layer_change.layer_id = :layer_id"),
-    "put_package_change": ("INSERT INTO package_change (layer_id, name) VALUES (:layer_id, :name)"),
+    "drop_layer_change": (
+        "DELETE FROM layer_change WHERE layer_change.layer_id = :layer_id"
+    ),
+    "put_package_change": (
+        "INSERT INTO package_change (layer_id, name) VALUES (:layer_id, :name)"
+    ),
     "put_image": (
         "INSERT INTO image (config_digest, config, indexed_at) VALUES (:config_digest, :config, "
         ":indexed_at) ON CONFLICT (config_digest) DO UPDATE SET indexed_at = excluded.indexed_at"
     ),
-    "image_by_config": ("SELECT image.id FROM image WHERE image.config_digest = :config_digest"),
-    "images": ("SELECT image.id FROM image ORDER BY image.indexed_at DESC, image.id DESC"),
+    "image_by_config": (
+        "SELECT image.id FROM image WHERE image.config_digest = :config_digest"
+    ),
+    "images": (
+        "SELECT image.id FROM image ORDER BY image.indexed_at DESC, image.id DESC"
+    ),
     "images_with_chain": (
         "SELECT image.id FROM image JOIN image_layer ON image.id = image_layer.image_id JOIN "
         "layer ON layer.id = image_layer.layer_id WHERE layer.chain_id = :chain_id ORDER BY "
@@ -280,7 +299,8 @@ STATEMENTS: Mapping[str, str] = {
         "DESC, image_name.id DESC"
     ),
     "record_views": (
-        "SELECT image_view.id, image_view.document FROM image_view WHERE image_view.id IN (:keys*)"
+        "SELECT image_view.id, image_view.document FROM image_view WHERE image_view.id IN "
+        "(:keys*)"
     ),
     "record_images": (
         "SELECT image.id, image.config_digest, image.config, image.indexed_at FROM image WHERE "
@@ -291,7 +311,9 @@ STATEMENTS: Mapping[str, str] = {
         "ON layer.id = image_layer.layer_id WHERE image_layer.image_id IN (:keys*) ORDER BY "
         "image_layer.image_id, image_layer.position"
     ),
-    "trust_id": ("SELECT trust.id FROM trust WHERE trust.name = :name"),
+    "trust_id": (
+        "SELECT trust.id FROM trust WHERE trust.name = :name"
+    ),
     "trust_records": (
         "SELECT trust.id, trust.name, trust.reference, trust.config_digest, "
         "trust.manifest_digest, trust.chain_ids, trust.added_by, trust.added_at, trust.reason, "
@@ -316,13 +338,17 @@ STATEMENTS: Mapping[str, str] = {
         "excluded.expires_at, revoked_by = excluded.revoked_by, revoked_at = excluded.revoked_at, "
         "revoke_reason = excluded.revoke_reason"
     ),
-    "drop_trust_chains": ("DELETE FROM trust_chain WHERE trust_chain.trust_id = :trust_id"),
+    "drop_trust_chains": (
+        "DELETE FROM trust_chain WHERE trust_chain.trust_id = :trust_id"
+    ),
     "put_trust_chain": (
         "INSERT INTO trust_chain (chain_id, trust_id) VALUES (:chain_id, :trust_id)"
     ),
-    "cached": ('SELECT cached.value FROM cached WHERE cached."key" = :key'),
+    "cached": (
+        "SELECT cached.value FROM cached WHERE cached.\"key\" = :key"
+    ),
     "put_cached": (
-        'INSERT INTO cached ("key", value) VALUES (:key, :value) ON CONFLICT ("key") DO '
+        "INSERT INTO cached (\"key\", value) VALUES (:key, :value) ON CONFLICT (\"key\") DO "
         "UPDATE SET value = excluded.value"
     ),
 }

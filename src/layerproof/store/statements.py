@@ -172,12 +172,13 @@ def _package_columns() -> tuple[Column[Any], ...]:
 
 
 def _search() -> Mapping[str, Executable]:
-    def scan(table: Table) -> Select[Any]:
-        return select(contents.c.diff_id, table.c.hashes).select_from(contents.join(table))
-
     return {
-        "path_filters": scan(path_filter),
-        "file_filters": scan(file_filter),
+        # No join: the filters are read in the order in which they lie in the file.
+        "path_filters": select(path_filter.c.contents_id, path_filter.c.hashes),
+        "file_filters": select(file_filter.c.contents_id, file_filter.c.hashes),
+        "contents_by_id": select(contents.c.diff_id)
+        .where(_in(contents.c.id))
+        .order_by(contents.c.id),
         "packages_named": select(contents.c.diff_id, *_package_columns())
         .select_from(package.join(contents))
         .where(_is(package.c.name))

@@ -88,11 +88,11 @@ def upgrade() -> None:
         sa.Column("skipped", sa.LargeBinary(), nullable=False),
         sa.Column("package_files", sa.LargeBinary(), nullable=False),
         sa.Column("facts", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_contents"),
+        sa.UniqueConstraint("diff_id", name="uq_contents_diff_id"),
         sa.ForeignKeyConstraint(
             ["analyser_set_id"], ["analyser_set.id"], name="fk_contents_analyser_set_id"
         ),
-        sa.PrimaryKeyConstraint("id", name="pk_contents"),
-        sa.UniqueConstraint("diff_id", name="uq_contents_diff_id"),
     )
     op.create_table(
         "image_layer",
@@ -134,10 +134,10 @@ def upgrade() -> None:
         sa.Column("package_changes", sa.LargeBinary(), nullable=False),
         sa.Column("changes", sa.LargeBinary(), nullable=False),
         sa.ForeignKeyConstraint(
-            ["analyser_set_id"], ["analyser_set.id"], name="fk_layer_change_analyser_set_id"
+            ["layer_id"], ["layer.id"], name="fk_layer_change_layer_id", ondelete="CASCADE"
         ),
         sa.ForeignKeyConstraint(
-            ["layer_id"], ["layer.id"], name="fk_layer_change_layer_id", ondelete="CASCADE"
+            ["analyser_set_id"], ["analyser_set.id"], name="fk_layer_change_analyser_set_id"
         ),
         sa.PrimaryKeyConstraint("layer_id", name="pk_layer_change"),
     )
@@ -179,11 +179,11 @@ def upgrade() -> None:
         sa.Column("reference", sa.Text(), nullable=False),
         sa.Column("view_id", KEY, nullable=False),
         sa.Column("seen_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_image_name"),
+        sa.UniqueConstraint("reference", "view_id", name="uq_image_name_reference_view_id"),
         sa.ForeignKeyConstraint(
             ["view_id"], ["image_view.id"], name="fk_image_name_view_id", ondelete="CASCADE"
         ),
-        sa.PrimaryKeyConstraint("id", name="pk_image_name"),
-        sa.UniqueConstraint("reference", "view_id", name="uq_image_name_reference_view_id"),
     )
     op.create_index("ix_image_name_view_id", "image_name", ["view_id"], unique=False)
     op.create_table(
