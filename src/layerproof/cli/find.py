@@ -35,7 +35,7 @@ def path(app: App, path: str) -> int:
     layerproof find path /etc/shadow
     """
     from layerproof.engine.search import find_path
-    from layerproof.oci.tarheader import clean_path
+    from layerproof.oci.tarnames import clean_path
 
     return _print(app, find_path(app.index, clean_path(path.encode("utf-8", "surrogateescape"))))
 
