@@ -27,7 +27,7 @@ _MERGED = frozenset((b"bin", b"sbin", b"lib", b"lib32", b"lib64", b"libx32"))
 class GlobSet:
     """Many globs, asked at once. Exact paths and whole folders cost a look-up, not a search."""
 
-    __slots__ = ("_depth", "_exact", "_searched", "_trees")
+    __slots__ = ("_beginnings", "_depth", "_exact", "_searched", "_trees")
 
     def __init__(self, globs: Iterable[str]) -> None:
         """Raises PolicyError for a glob that `check_glob` refuses."""
@@ -37,6 +37,8 @@ class GlobSet:
         for glob in globs:
             check_glob(glob)
             self._add(glob)
+        self._beginnings = tuple(canonical(_beginning(glob)) for _, glob in self._searched)
+        self._beginnings += tuple(_beginning(glob) for _, glob in self._searched)
         self._depth = max((tree.count(b"/") + 1 for tree in self._trees if tree), default=0)
 
     def _add(self, glob: str) -> None:
@@ -69,8 +71,8 @@ class GlobSet:
         return found
 
     def _search(self, path: bytes, merged: bytes) -> str | None:
-        if not self._searched:
-            return None
+        if not (path.startswith(self._beginnings) or merged.startswith(self._beginnings)):
+            return None  # most paths of most layers end here
         spellings = [path.split(b"/")] if path else [[]]
         if merged != path:
             spellings.append(merged.split(b"/"))
@@ -110,6 +112,11 @@ def _problem(glob: str) -> tuple[str, str] | None:  # noqa: PLR0911  because eac
 def is_wild(glob: str) -> bool:
     """Whether the glob may match more than one path (other than by the merged `/usr`)."""
     return "*" in glob or "?" in glob
+
+
+def _beginning(glob: str) -> bytes:
+    """What every path that `glob` matches begins with; a `**` after a slash may take that back."""
+    return re.split(r"[*?]", glob[1:])[0].rstrip("/").encode()
 
 
 def parents(glob: str) -> list[str]:

@@ -174,6 +174,14 @@ def test_topmost_trusted_image_is_the_base() -> None:
     assert base.layers == 2
 
 
+def test_base_trusted_twice_goes_by_the_newer_name_whatever_the_order() -> None:
+    newer = replace(TRUSTED, id="other", reference="oci:./base", added_at=NOW - WEEK)
+    for records in ([TRUSTED, newer], [newer, TRUSTED]):
+        base = find_base(APP, records, NOW, BaseMatch.WHOLE)
+        assert base is not None
+        assert base.trusted_image == "oci:./base"
+
+
 def test_trusted_image_itself_is_all_base() -> None:
     verdict = evaluate(make_facts(BASE, trust=[TRUSTED]), DEFAULT_POLICY)
     assert verdict.decision is Decision.ADMIT
