@@ -134,7 +134,11 @@ def _contents_in_common(chain: tuple[ChainId, ...], image: Image) -> int:
 
 
 def _plain_name(reference: str) -> str:
-    return reference.partition("@")[0]
+    """Without tag and digest: what people call an image across its builds."""
+    name = reference.partition("@")[0]
+    head, _, tag = name.rpartition(":")
+    # without a slash in it, the head is a transport and not a name: docker-archive:FILE
+    return head if "/" in head and "/" not in tag else name
 
 
 def _nearest_first(near: Near) -> tuple[int, int, float, str]:

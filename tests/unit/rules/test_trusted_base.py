@@ -95,6 +95,17 @@ def test_other_image_under_a_trusted_name_is_refused() -> None:
     assert "is trusted as another image" in finding.message
 
 
+def test_other_build_of_a_trusted_name_is_refused() -> None:
+    image = make_image("alien", reference="docker://registry.example/base:2")
+    assert kinds(the_one(make_facts(image, near=[make_trust(BASE)]))) == ["same-name"]
+
+
+def test_two_archives_have_no_name_in_common() -> None:
+    image = make_image("alien", reference="docker-archive:a.tar")
+    other = make_trust(replace(BASE, reference="docker-archive:b.tar"))
+    assert kinds(the_one(make_facts(image, near=[other]))) == []
+
+
 def test_unrelated_trust_is_not_mentioned() -> None:
     assert kinds(the_one(make_facts(make_image("alien"), near=[make_trust(BASE)]))) == []
 
