@@ -233,18 +233,60 @@ def _document(source: StreamInput, member: Member) -> bytes:
 # --- opening -------------------------------------------------------------------------------------
 
 
-def open_archive(file: str, *, where: str, limits: Limits) -> TarFiles | StreamedFiles:
-    """The archive in a file: with random access, or streamed if it is compressed."""
+class ArchiveFiles:
+    """The members of the tar in a file: with random access, or streamed if it is compressed.
+
+    Which of the two is told by the first bytes, when somebody asks for the first time.
+    """
+
+    def __init__(self, file: str, *, where: str, limits: Limits) -> None:
+        self._file = file
+        self._where = where
+        self._limits = limits
+        self._opened: TarFiles | StreamedFiles | None = None
+
+    @property
+    def random_access(self) -> bool:
+        """False for compressed archives."""
+        return self._files().random_access
+
+    def locate(self, name: str) -> str:
+        """The member behind a link."""
+        return self._files().locate(name)
+
+    def read(self, name: str) -> bytes:
+        """A whole document."""
+        return self._files().read(name)
+
+    def stream(self, names: Collection[str]) -> Streamed:
+        """Each member, in the order of the archive."""
+        return self._files().stream(names)
+
+    def close(self) -> None:
+        """Close what is open."""
+        if self._opened is not None:
+            self._opened.close()
+
+    def _files(self) -> TarFiles | StreamedFiles:
+        if self._opened is None:
+            file, where, limits = self._file, self._where, self._limits
+            if compression(_head(file, where)) == "none":
+                self._opened = TarFiles(file, where=where, limits=limits)
+            else:
+                self._opened = StreamedFiles(
+                    lambda: decompressed_file(file, where=where, limits=limits),
+                    where=where,
+                    limits=limits,
+                )
+        return self._opened
+
+
+def _head(file: str, where: str) -> bytes:
     descriptor, size = open_file(file, where)
     try:
-        head = read_at(descriptor, 0, min(size, 4), where)
+        return read_at(descriptor, 0, min(size, 4), where)
     finally:
         os.close(descriptor)
-    if compression(head) == "none":
-        return TarFiles(file, where=where, limits=limits)
-    return StreamedFiles(
-        lambda: decompressed_file(file, where=where, limits=limits), where=where, limits=limits
-    )
 
 
 def decompressed_file(file: str, *, where: str, limits: Limits) -> Generator[bytes, None, None]:

@@ -59,6 +59,8 @@ def _recognise(file: str, limits: Limits) -> str:
     """The transport for an archive."""
     descriptor, size = open_file(file, file)
     try:
+        if not size:
+            raise _no_tar(file)
         if compression(read_at(descriptor, 0, min(size, 4), file)) == "none":
             return _kind(FileInput(descriptor, size, file), file, limits)
     finally:
@@ -80,10 +82,14 @@ def _kind(source: Input, file: str, limits: Limits) -> str:
     except TarError as error:
         if error.offset:
             raise
-        raise ReferenceSyntaxError(
-            "neither an image archive nor a tar",
-            where=file,
-            remedy="Layerproof reads docker-archive, oci-archive and root-file-system tars, "
-            "bare or compressed with gzip or zstd",
-        ) from error
+        raise _no_tar(file) from error
     return kind
+
+
+def _no_tar(file: str) -> ReferenceSyntaxError:
+    return ReferenceSyntaxError(
+        "neither an image archive nor a tar",
+        where=file,
+        remedy="Layerproof reads docker-archive, oci-archive and root-file-system tars, "
+        "bare or compressed with gzip or zstd",
+    )

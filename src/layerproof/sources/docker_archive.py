@@ -32,7 +32,7 @@ from layerproof.oci.manifest import (
     parse_json_list,
     verify_digest,
 )
-from layerproof.sources._files import Files, blob_name, open_archive, stream_layers
+from layerproof.sources._files import ArchiveFiles, Files, blob_name, stream_layers
 from layerproof.sources._layout import find_by_config
 from layerproof.sources._members import normalise
 
@@ -57,7 +57,7 @@ class DockerArchiveSource:
         self._reference = reference
         self._where = str(reference)
         self._limits = limits
-        self._files = files or open_archive(reference.path, where=self._where, limits=limits)
+        self._files = files or ArchiveFiles(reference.path, where=self._where, limits=limits)
         self._layers: Sequence[Layer] = ()
         self._names: Mapping[int, str] = {}
 

@@ -198,10 +198,10 @@ class _Engine:
             connection = self._connect()
             try:
                 connection.request("GET", path)
-                response = connection.getresponse()
-                if response.status != 200:
-                    raise self._refused(response)
-                yield response
+                with connection.getresponse() as response:
+                    if response.status != 200:
+                        raise self._refused(response)
+                    yield response
             finally:
                 connection.close()
         except PermissionError as error:
@@ -220,17 +220,22 @@ class _Engine:
     def _connect(self) -> "HTTPConnection":
         from http.client import HTTPConnection
 
-        url = urlsplit(self._host)
+        try:
+            url = urlsplit(self._host)
+            port = url.port or 2375
+        except ValueError as error:
+            raise self._no_way() from error
         if url.scheme == "unix" and url.path:
             connection = HTTPConnection("localhost")
-            connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            connection.sock.settimeout(_TIMEOUT)
-            connection.sock.connect(url.path)
+            connection.sock = _unix_socket(url.path)
             return connection
         if url.scheme == "tcp" and url.hostname:
-            return HTTPConnection(url.hostname, url.port or 2375, timeout=_TIMEOUT)
-        raise UsageError(
-            f"{url.scheme or self._host!r} is no way to an engine that Layerproof knows",
+            return HTTPConnection(url.hostname, port, timeout=_TIMEOUT)
+        raise self._no_way()
+
+    def _no_way(self) -> UsageError:
+        return UsageError(
+            f"{self._host[:200]!r} is no way to an engine that Layerproof knows",
             where="DOCKER_HOST",
             remedy="unix:///PATH or tcp://HOST:PORT",
         )
@@ -245,3 +250,14 @@ class _Engine:
             )
         text = body.decode("utf-8", "replace").strip()
         return ProtocolError(f"the engine answered {response.status}: {text}", where=self._where)
+
+
+def _unix_socket(path: str) -> socket.socket:
+    opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        opened.settimeout(_TIMEOUT)
+        opened.connect(path)
+    except BaseException:
+        opened.close()
+        raise
+    return opened

@@ -2,7 +2,7 @@
 
 from layerproof.model.reference import Reference
 from layerproof.oci.limits import Limits
-from layerproof.sources._files import open_archive
+from layerproof.sources._files import ArchiveFiles
 from layerproof.sources._layout import LayoutSource
 
 
@@ -10,5 +10,5 @@ class OciArchiveSource(LayoutSource):
     """Random access by member offsets; a compressed archive is streamed."""
 
     def __init__(self, reference: Reference, limits: Limits) -> None:
-        files = open_archive(reference.path, where=str(reference), limits=limits)
+        files = ArchiveFiles(reference.path, where=str(reference), limits=limits)
         super().__init__(reference, files, limits)
