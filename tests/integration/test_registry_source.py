@@ -261,6 +261,22 @@ def test_forked_process_reads_with_its_own_connection(
     assert [r.path for r in registry.requests].count("/token") == 1
 
 
+def test_forked_process_leaves_an_idle_connection_to_its_parent(
+    registry: InMemoryRegistry, source: Open
+) -> None:
+    opened = source()
+    opened.resolve(AMD64)
+    process = multiprocessing.get_context("fork").Process(target=read, args=(opened, 0))
+    process.start()
+    process.join(20)
+    assert process.exitcode == 0
+    read(opened, 1)
+    ports = [(request.path[-64:], request.client_port) for request in registry.requests]
+    (_, own), _, (layer_0, childs), (_, own_again) = ports
+    assert layer_0 == BLOB.hex
+    assert own == own_again != childs
+
+
 # --- accounts ------------------------------------------------------------------------------------
 
 

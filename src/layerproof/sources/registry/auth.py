@@ -153,10 +153,6 @@ class Authorizer:
         grant = self._grants.get(_key(endpoint))
         return grant.header if grant and grant.expires > self._monotonic() else ""
 
-    def forget(self, endpoint: Endpoint) -> None:
-        """What was granted does not work any more."""
-        self._grants.pop(_key(endpoint), None)
-
     async def answer(self, endpoint: Endpoint, headers: Sequence[str]) -> str:
         """The Authorization header that answers the challenges of a 401.
 

@@ -158,12 +158,7 @@ class Exchange:
             return response
         await self._discard(response)
         challenges = response.headers.get_list("WWW-Authenticate")
-        self._authorizer.forget(endpoint)
-        answer = await self._authorizer.answer(endpoint, challenges)
-        response = await self._followed(request, answer)
-        if response.status_code == 401:
-            self._authorizer.forget(endpoint)
-        return response
+        return await self._followed(request, await self._authorizer.answer(endpoint, challenges))
 
     async def _followed(self, request: httpx.Request, authorization: str) -> httpx.Response:
         """Rule 2 of this module."""

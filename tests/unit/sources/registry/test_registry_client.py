@@ -282,9 +282,11 @@ def test_progress_gives_back_the_attempts() -> None:
 
 
 def test_server_without_ranges_starts_again_and_nothing_comes_twice() -> None:
-    again = pieces(DATA[:600], DATA[600:3000], DATA[3000:])
-    case = Case(pieces(DATA[:1000], error=CUT), again)
-    assert case.blob(DATA) == DATA
+    data = bytes(range(251)) * 4096
+    size = CHUNK_BYTES
+    again = pieces(*[data[start : start + size] for start in range(0, len(data), size)])
+    case = Case(pieces(data[: 2 * size + 1000], error=CUT), again)
+    assert case.blob(data) == data
 
 
 @pytest.mark.parametrize(
@@ -313,6 +315,16 @@ def test_blob_longer_than_its_descriptor_is_refused(answer: Answer) -> None:
 def test_blob_shorter_than_its_descriptor_is_refused(answer: Answer) -> None:
     case = Case(answer)
     case.fails(CorruptImageError, "shorter than", lambda: case.blob(DATA))
+
+
+@pytest.mark.parametrize("length", [len(DATA) - 1, len(DATA) + 1])
+def test_blob_that_announces_another_length_is_not_read(length: int) -> None:
+    def answer(_: httpx.Request) -> httpx.Response:
+        headers = {"Content-Length": str(length)}
+        return httpx.Response(200, headers=headers, stream=Body([], AssertionError("was read")))
+
+    case = Case(answer)
+    case.fails(CorruptImageError, "than the", lambda: case.blob(DATA))
 
 
 def test_blob_without_end_is_bounded_by_its_descriptor() -> None:

@@ -71,6 +71,7 @@ def test_first_file_with_a_login_wins(tmp_path: Path) -> None:
         "https://r.example:5000",
         "http://r.example:5000/",
         "https://r.example:5000/v2/",
+        "https://r.example:5000/some/page",
     ],
 )
 def test_host_is_found_under_every_way_to_write_it(tmp_path: Path, key: str) -> None:
@@ -95,8 +96,9 @@ def test_login_of_another_host_is_not_given(tmp_path: Path, host: str) -> None:
     assert found.find(host, "app") is None
 
 
-def test_longest_repository_key_wins(tmp_path: Path) -> None:
-    keys = ("q.example", "q.example/org", "q.example/org/app")
+@pytest.mark.parametrize("order", [1, -1])
+def test_longest_repository_key_wins(tmp_path: Path, order: int) -> None:
+    keys = ("q.example", "q.example/org", "q.example/org/app")[::order]
     found = config(tmp_path, {"auths": {k: {"auth": auth(k, "pw")} for k in keys}})
     users = {
         name: login.username
