@@ -22,14 +22,15 @@ _MOST_BUILDS = 50  # builds of a claimed name that are compared
 
 
 def gather(index: Index, image: Image, now: datetime, *, whole: bool = False) -> ImageFacts:
-    """The facts about `image`. Changes of layers in trusted images are left out (their counts are
-    not judged) unless `whole`. Raises IndexUnavailableError."""
+    """The facts about `image`. The changes of layers that are in its base whatever the policy are
+    left out, because nobody judges them, unless `whole`. Raises IndexUnavailableError."""
     chains = index.chains([layer.chain_id for layer in image.layers])
     layer_facts = index.layer_facts({layer.diff_id for layer in image.layers})
     trust = tuple(index.trust_of([layer.chain_id for layer in image.layers]))
-    trusted = {c for record in trust if record.active(now) for c in record.chain_ids}
+    active = [record for record in trust if record.active(now)]
+    base = 0 if whole else _sure_base(image, active)
     layers = tuple(
-        _layer(layer, chain, layer_facts, decode=whole or layer.chain_id not in trusted)
+        _layer(layer, chain, layer_facts, decode=layer.position >= base)
         for layer, chain in zip(image.layers, chains, strict=True)
     )
     return ImageFacts(
@@ -38,8 +39,15 @@ def gather(index: Index, image: Image, now: datetime, *, whole: bool = False) ->
         now=now,
         trust=trust,
         claimed=_claimed(index, image),
-        near=() if trusted else _near(index, image, trust),
+        near=() if active else _near(index, image, trust),
     )
+
+
+def _sure_base(image: Image, active: Collection[TrustRecord]) -> int:
+    """How many layers are below the highest top of a trusted image. A layer that a trusted image
+    merely contains may still be judged here: it is above the base when that image is not below."""
+    tops = {record.top for record in active if record.chain_ids}
+    return max((la.position + 1 for la in image.layers if la.chain_id in tops), default=0)
 
 
 def _layer(

@@ -1,0 +1,72 @@
+"""What the rules are given."""
+
+from collections.abc import Collection
+from datetime import UTC, datetime
+
+import pytest
+
+from layerproof.analysis.registry import dispatch
+from layerproof.engine.evaluator import evaluate
+from layerproof.engine.facts import gather
+from layerproof.engine.indexer import Indexer
+from layerproof.engine.trust import add_trust
+from layerproof.model.image import Image
+from layerproof.model.verdict import Decision
+from layerproof.oci.limits import Limits
+from layerproof.policy.defaults import DEFAULT_POLICY
+from layerproof.testing.images import BuiltImage, File, Whiteout, build
+from layerproof.testing.index import MemoryIndex
+from layerproof.testing.source import MemorySource
+from layerproof.workers import Inline
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+OS = build([{"etc/shadow": "root:!:\n", "usr/bin/su": File(b"su", mode=0o755)}])
+SUID = build([{"usr/bin/evil": File(b"e", mode=0o4755)}], base=OS)
+FIXED = build([{"usr/bin/evil": Whiteout()}], base=SUID)
+
+
+class FixedClock:
+    def now(self) -> datetime:
+        return NOW
+
+    def monotonic(self) -> float:
+        return 0.0
+
+
+class Unseen:
+    def resolved(self, image: Image, known: Collection[int]) -> None: ...
+
+    def layer_progress(self, position: int, bytes_read: int) -> None: ...
+
+    def layer_done(self, position: int) -> None: ...
+
+
+@pytest.fixture
+def index() -> MemoryIndex:
+    return MemoryIndex()
+
+
+def read(index: MemoryIndex, image: BuiltImage) -> Image:
+    indexer = Indexer(index, Inline(), FixedClock(), dispatch(), Limits())
+    return indexer.run(MemorySource(image), Unseen()).image
+
+
+def test_layer_that_a_larger_trusted_image_contains_is_still_judged(index: MemoryIndex) -> None:
+    """Trusting an image that takes a bad layer back again does not trust the bad layer alone."""
+    trusted, bad = read(index, OS), read(index, SUID)
+    add_trust(index, trusted, by="a", reason="r", now=NOW, expires_at=None)
+    assert evaluate(gather(index, bad, NOW), DEFAULT_POLICY).decision is Decision.REFUSE
+    add_trust(index, read(index, FIXED), by="a", reason="r", now=NOW, expires_at=None)
+    verdict = evaluate(gather(index, bad, NOW), DEFAULT_POLICY)
+    assert verdict.decision is Decision.REFUSE
+    assert [f.rule for f in verdict.layers[1].findings] == ["protected-path"]
+
+
+def test_changes_in_the_base_are_not_decoded_and_nothing_depends_on_them(
+    index: MemoryIndex,
+) -> None:
+    add_trust(index, read(index, OS), by="a", reason="r", now=NOW, expires_at=None)
+    image = read(index, SUID)
+    short, whole = gather(index, image, NOW), gather(index, image, NOW, whole=True)
+    assert short.layers[0].changes != whole.layers[0].changes
+    assert evaluate(short, DEFAULT_POLICY) == evaluate(whole, DEFAULT_POLICY)
