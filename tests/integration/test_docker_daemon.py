@@ -183,8 +183,11 @@ def test_name_that_moves_between_the_calls_changes_nothing(engine: Engine, tmp_p
     assert all(str(IMAGE.config_digest) in path for path in engine.asked[1:])
 
 
-def test_export_of_another_image_is_refused(engine: Engine, tmp_path: Path) -> None:
-    engine.hold(IMAGE.config_digest, IMAGE, saved(tmp_path, BASE), NAME)
+def test_export_of_another_config_over_the_same_layers_is_refused(
+    engine: Engine, tmp_path: Path
+) -> None:
+    other = build([], base=IMAGE, env=["LD_PRELOAD=/evil.so"])
+    engine.hold(IMAGE.config_digest, IMAGE, saved(tmp_path, other), NAME)
     with pytest.raises(DigestMismatchError):
         source(engine).resolve(None)
 
