@@ -119,6 +119,6 @@ def _near(index: Index, image: Image, touching: Collection[TrustRecord]) -> tupl
 
 def _plain_name(reference: str) -> str:
     """Without tag and digest: what people call an image across its builds."""
-    name = reference.partition("@")[0]
+    transport, _, name = reference.partition("@")[0].partition(":")
     head, colon, tag = name.rpartition(":")
-    return head if colon and "/" not in tag else name
+    return f"{transport}:{head if colon and '/' not in tag else name}"
