@@ -8,7 +8,6 @@
 | LAYERPROOF_INSECURE_REGISTRIES | hosts, comma separated, that may be spoken to in plain HTTP |
 | LAYERPROOF_REGISTRY_MIRRORS | `host=mirror[,mirror…]` entries, separated by blanks |
 | LAYERPROOF_TOKEN_REALMS | further hosts that may be sent registry credentials, comma separated |
-| DOCKER_HOST | the Docker Engine for docker-daemon: references |
 | LAYERPROOF_LIMIT_<NAME> | one cap of `layerproof.oci.limits.Limits`, in bytes or as a count |
 """
 
@@ -20,7 +19,6 @@ from pathlib import Path
 from layerproof.errors import UsageError
 from layerproof.oci.limits import Limits
 
-_DOCKER_HOST = "unix:///var/run/docker.sock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +31,6 @@ class Settings:
     insecure_registries: frozenset[str] = frozenset()
     mirrors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     token_realms: frozenset[str] = frozenset()
-    docker_host: str = _DOCKER_HOST
     limits: Limits = field(default_factory=Limits)
 
 
@@ -47,7 +44,6 @@ def settings(environ: Mapping[str, str] = os.environ) -> Settings:
         insecure_registries=_words(environ, "LAYERPROOF_INSECURE_REGISTRIES"),
         mirrors=_mirrors(environ),
         token_realms=_words(environ, "LAYERPROOF_TOKEN_REALMS"),
-        docker_host=environ.get("DOCKER_HOST") or _DOCKER_HOST,
         limits=_limits(environ),
     )
 

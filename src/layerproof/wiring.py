@@ -82,13 +82,15 @@ def open_source(reference: Reference, settings: Settings, index: Index) -> Image
         case "docker":
             return _registry(reference, settings)
         case "docker-daemon":
-            from layerproof.sources.docker_daemon import DockerDaemonSource
+            from layerproof.sources.docker_daemon import DockerDaemonSource, docker_host
 
-            def known(config: Digest) -> Image | None:
-                record = index.image_by_config(config)
-                return record.image if record else None
+            def known(identity: Digest) -> Image | None:
+                # Engines name images by their config, newer ones by their manifest.
+                found = index.image_by_config(identity) or index.image_by_manifest(identity)
+                return found.image if found else None
 
-            return DockerDaemonSource(reference, limits, host=settings.docker_host, known=known)
+            host = docker_host(os.environ)
+            return DockerDaemonSource(reference, limits, host=host, known=known)
         case "docker-archive":
             from layerproof.sources.docker_archive import DockerArchiveSource
 

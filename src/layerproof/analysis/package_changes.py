@@ -74,6 +74,10 @@ def _change(pair: _Pair) -> PackageChange | None:
 
 def _paired(gone: list[Package], come: list[Package]) -> Iterable[_Pair]:
     """Step 2. Of several candidates, equal ones go together first, then the rest in order."""
+    if not gone or not come:  # most layers: nothing to match, so no sorting
+        yield from ((package, None) for package in gone)
+        yield from ((None, package) for package in come)
+        return
     gone, come = _unpaired(gone, come, lambda package: (_slot(package), _identity(package)))
     slots: dict[object, tuple[list[Package], list[Package]]] = {}
     for side, packages in enumerate((gone, come)):
@@ -138,7 +142,7 @@ class PackageTree:
         }
         for path in old:
             del self._files[path]
-        self._files |= {path: records for path, records in new.items() if records}
+        self._files |= new
         changes = map(_change, _pairs(old, new))
         return tuple(
             sorted((change for change in changes if change is not None), key=_change_order)

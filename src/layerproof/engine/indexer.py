@@ -136,7 +136,8 @@ class Indexer:
 
         def work(position: int, report: Callable[[int, int], None]) -> None:
             # One layer that outweighs all others would leave the other processors idle.
-            threads = self.workers.count > 1 and 2 * sizes[position] >= total
+            outweighs = len(jobs) == 1 or 2 * sizes[position] >= total > 0
+            threads = self.workers.count > 1 and outweighs
             for layer, chunks in source.layers([position]):
                 layer = layer or image.layers[position]  # noqa: PLW2901  because the rest needs it
                 self._one(layer, chunks, needs[position], image, report, threads=threads)

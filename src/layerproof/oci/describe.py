@@ -6,7 +6,7 @@ are DELETED; SHADOWED and the ATTRIBUTES of a lower inode that got another name 
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from layerproof.model.change import Cause, Change, ChangeKind, ChangeSet
 from layerproof.model.entry import BLOCK, CHARACTER, DIRECTORY, FILE, HARDLINK, SYMLINK, Entry
@@ -41,16 +41,16 @@ class Describer:
 
     def describe(
         self,
-        redirects: Iterable[Redirect],
+        detours: Sequence[Redirect],
+        redirects: Sequence[Redirect],
         shadows: Iterable[Shadow],
         notable_added: Callable[[bytes], bool] | None,
     ) -> ChangeSet:
         """Everything, sorted by path."""
         changes = [*self._deleted(), *self._met()]
-        redirected = list(self._redirected(redirects))
-        changes += redirected
-        astray = {change.path for change in redirected if change.after is not None}
-        changes += self._added(astray, notable_added)
+        changes += self._redirected(detours)
+        changes += self._redirected(redirects)
+        changes += self._added({r.path for r in redirects if r.after is not None}, notable_added)
         changes += self._relinked()
         changes += self._shadowed(shadows)
         changes.sort(key=lambda change: change.path)

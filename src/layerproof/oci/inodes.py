@@ -117,6 +117,10 @@ class Inodes:
             self.devices[copy] = self.devices[number]
         return copy
 
+    def is_clone(self, number: int) -> bool:
+        """Whether `clone` made it."""
+        return number in self._origins
+
     def _same_contents(self, kind: int, old: int, new: int) -> bool:
         if kind == FILE:
             (mine, i), (theirs, j) = self._located(new), self._located(old)

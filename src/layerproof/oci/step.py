@@ -58,7 +58,7 @@ def hiding_roots(
     roots += [
         (path, 1, Cause.OPAQUE)
         for path in dict.fromkeys(chain(upper.opaques, [w for w in upper.whiteouts if not w]))
-        if not path or kinds[nodes.get(path, IMPLIED)] == DIRECTORY
+        if not path or (path in nodes and kinds[nodes[path]] == DIRECTORY)
     ]
     roots += [
         (path, 2, Cause.TYPE_CHANGE)
@@ -84,22 +84,27 @@ def leads(step: Step, nodes: Mapping[bytes, int], inodes: Inodes) -> dict[bytes,
     return found
 
 
-def redirects(
-    step: Step, led: Mapping[bytes, Lead], nodes: Mapping[bytes, int], inodes: Inodes
-) -> list[Redirect]:
-    """Entries whose path has a link among its parents: one of this layer, which every runtime
-    follows, or one of a lower layer, which overlay-based runtimes replace and others follow."""
-    found = [
+def detours(step: Step, nodes: Mapping[bytes, int]) -> list[Redirect]:
+    """Entries whose path has a link of this layer among its parents: every runtime follows it, and
+    what they change stands elsewhere."""
+    return [
         Redirect(way.path, way.landed, nodes.get(way.landed), way.number, way.link)
         for way in step.upper.detours
     ]
+
+
+def redirects(
+    step: Step, led: Mapping[bytes, Lead], nodes: Mapping[bytes, int], inodes: Inodes
+) -> list[Redirect]:
+    """Entries whose path has a link of a lower layer among its parents: overlay-based runtimes put
+    a folder in its place, others write through it."""
     replaced = {
         path: path
         for path, lead in led.items()
         if inodes.kinds[step.upper.nodes[path]] == DIRECTORY
         and (lead.to_folder or lead.target not in nodes)
     }
-    return found + list(_through(step, replaced, nodes, inodes)) if replaced else found
+    return list(_through(step, replaced, nodes, inodes)) if replaced else []
 
 
 def _through(

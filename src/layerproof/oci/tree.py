@@ -23,7 +23,7 @@ from layerproof.oci.inodes import IMPLIED, Inodes
 from layerproof.oci.limits import Limits
 from layerproof.oci.links import parent_of
 from layerproof.oci.shadowing import View, search_orders, shadows
-from layerproof.oci.step import Step, hiding_roots, leads, redirects
+from layerproof.oci.step import Step, detours, hiding_roots, leads, redirects
 from layerproof.oci.upper import Allowance, Unpacker
 
 
@@ -59,12 +59,13 @@ class Tree:
         step = self._meet(entries)
         orders = [] if step.lowest else search_orders(View(self._nodes, self._inodes))
         led = leads(step, self._nodes, self._inodes)
+        ways = detours(step, self._nodes)
         astray = redirects(step, led, self._nodes, self._inodes)
         self._take(step)
         view = View(self._nodes, self._inodes)
         hiding = [] if step.lowest else shadows(view, step, orders, self._index)
         describer = Describer(step, led, self._nodes, self._inodes)
-        return describer.describe(astray, hiding, notable_added)
+        return describer.describe(ways, astray, hiding, notable_added)
 
     def lookup(self, path: bytes) -> Entry | None:
         """What stands at `path`, no link followed. A folder that paths imply and no entry names is

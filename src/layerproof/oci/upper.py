@@ -38,7 +38,7 @@ class Relink(NamedTuple):
 
     number: int  # a clone of the lower inode; the lower tree stays as it is
     by: bytes  # the first hard link to it
-    lower: int
+    lower: int  # the number that it has below
 
 
 @dataclass(slots=True)
@@ -169,6 +169,8 @@ class _Linker:
             if inodes.kinds[own] in (DIRECTORY, HARDLINK):
                 return header
             inodes.take_header(own, header)
+            if inodes.is_clone(own):  # a name of a lower inode already
+                upper.borrowed[path] = upper.borrowed[target]
             return own
         found = self._lower(target)
         if found is None or inodes.kinds[self._below[found]] in (DIRECTORY, HARDLINK):
@@ -232,14 +234,12 @@ class _OneByOne:
             elif kind == DIRECTORY:  # nothing else can stand at the root
                 upper.nodes[b""] = self._first + index
         upper.folders = self._children
-        for path in [p for p, n in upper.nodes.items() if p in upper.borrowed and self._is_own(n)]:
-            del upper.borrowed[path]
-        for path in [p for p in upper.borrowed if p not in upper.nodes]:
-            del upper.borrowed[path]
+        upper.borrowed = {
+            path: lower
+            for path, lower in upper.borrowed.items()
+            if path in upper.nodes and self._inodes.is_clone(upper.nodes[path])
+        }  # some names may have gone, or stand for another file now
         return upper
-
-    def _is_own(self, number: int) -> bool:
-        return self._first <= number < self._first + len(self._table)
 
     def _hide(self, path: bytes, folder: bytes, name: bytes, hidden: list[bytes]) -> None:
         nodes, inodes = self._upper.nodes, self._inodes

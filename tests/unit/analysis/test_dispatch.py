@@ -1,7 +1,7 @@
 """Who is given which file, and what a whole layer states."""
 
 import pytest
-from tests.unit.analysis.layers import FILE, HARDLINK, names, read
+from tests.unit.analysis.layers import FILE, HARDLINK, add, names, read
 
 from layerproof.analysis.dispatch import Dispatch, LayerResult
 from layerproof.analysis.interface import Collector, Facts, Interest
@@ -181,6 +181,18 @@ def test_file_too_large_to_keep_is_reported_and_lists_nothing() -> None:
     assert result.packages == ()
     assert result.package_files == (STATUS,)
     assert result.skipped == (("dpkg", STATUS, "larger than 64 MiB"),)
+
+
+def test_hard_link_to_a_file_too_large_to_keep_is_reported_too() -> None:
+    table, entries = dispatch(), EntryTable()
+    analysis = table.start()
+    target = b"x.dist-info/METADATA"
+    add(entries, target)
+    add(entries, SITE, HARDLINK, link=target)
+    analysis.skip(table.match(target), target, "larger than 64 MiB")
+    result = analysis.finish(entries)
+    assert skips(result) == {("python", target), ("python", SITE)}
+    assert result.package_files == tuple(sorted((target, SITE)))
 
 
 def test_program_written_twice_is_no_package_file() -> None:

@@ -57,6 +57,7 @@ def test_distroless_file_without_status_or_last_newline_is_installed() -> None:
     path = b"var/lib/dpkg/status.d/base"
     facts = run("dpkg", {path: b"Package: base-files\nVersion: 12.4\nArchitecture: amd64"})
     assert names(facts.packages) == [("base-files", "12.4")]
+    assert facts.data == {}
     assert facts.package_files == (path,)
 
 
@@ -114,6 +115,7 @@ def test_one_name_in_two_architectures_is_two_packages() -> None:
         pytest.param(b"\n\n" + stanza("a") + b"\n" + stanza("b") + b"\n\n", id="around"),
         pytest.param((stanza("a") + b"\n" + stanza("b")).replace(b": ", b":\t "), id="tabs"),
         pytest.param((stanza("a") + b"\n" + stanza("b")).replace(b": ", b":"), id="no space"),
+        pytest.param((stanza("a") + b"\n" + stanza("b")).replace(b": ", b" : "), id="space before"),
         pytest.param(
             stanza("a").replace(b"Package", b"pAcKaGe").replace(b"Version", b"VERSION")
             + b"\n"

@@ -45,12 +45,13 @@ def test_files_of_other_meaning_are_not_wanted(path: bytes) -> None:
     assert run("python", {path: b"Name: a\nVersion: 1\n\n"}).package_files == ()
 
 
-def test_name_version_and_licence_come_from_the_header_only() -> None:
+@pytest.mark.parametrize("line_end", [b"\n", b"\r\n"])
+def test_name_version_and_licence_come_from_the_header_only(line_end: bytes) -> None:
     text = (
         b"Metadata-Version: 2.1\nName: Flask\nVersion: 3.0.3\nLicense: BSD-3-Clause\n"
         b"Summary: Name: evil\n\nName: body\nVersion: 9\nLicense-Expression: Evil\n"
     )
-    facts = run("python", {METADATA: text})
+    facts = run("python", {METADATA: text.replace(b"\n", line_end)})
     (flask,) = facts.packages
     assert (flask.name, flask.version, flask.licence) == ("Flask", "3.0.3", "BSD-3-Clause")
     assert flask.path == METADATA
@@ -97,7 +98,7 @@ def test_header_is_read_as_email_reads_it(text: bytes) -> None:
         (b"Name: \xff\nVersion: 1\n", "Name field is not UTF-8"),
         (b"Name: a\nVersion: 1\0\n", "Version field holds characters"),
         (b"Name: a\nVersion: " + b"1" * 5000, "Version field is longer"),
-        (b"x" * 3_000_000 + b"\nName: a\nVersion: 1\n", "no Name field"),
+        (b"x" * 3_000_000 + b"\nName: a\nVersion: 1\n\n", "no Name field"),
     ],
 )
 def test_unusable_metadata_is_reported_and_remembered_as_package_file(
