@@ -51,7 +51,7 @@ def test_second_pax_header_replaces_the_first() -> None:
     "data",
     [
         b"8 path=a\n",  # one too few
-        b"10 path=a\n",  # one too many
+        b"11 path=a\n",  # more than there are
         b"9 path=ab",  # no newline
         b"0 path=a\n",
         b"1 path=a\n",
