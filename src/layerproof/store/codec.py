@@ -25,6 +25,8 @@ COMPRESS_FROM = 512  # bytes; shorter documents fit on a page anyway
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
+_NOT_DECODED = (ValueError, TypeError, LookupError, AttributeError, OverflowError, zlib.error)
+
 D = TypeVar("D", bound=Digest)
 
 
@@ -37,7 +39,7 @@ def decoding(what: str) -> Iterator[None]:
     """Whatever goes wrong while decoding `what` means that the row is damaged."""
     try:
         yield
-    except (ValueError, TypeError, LookupError, AttributeError, zlib.error) as error:
+    except _NOT_DECODED as error:
         raise DamagedRowError(f"the {what} cannot be decoded") from error
 
 
@@ -72,7 +74,10 @@ def text(value: str) -> str:
 
 def untext(value: str) -> str:
     """What `text` was given."""
-    return json.loads(value[1:]) if value[:1] == MARK else value
+    if value[:1] != MARK:
+        return value
+    with decoding("text"):
+        return str(json.loads(value[1:]))
 
 
 def document(value: object) -> bytes:

@@ -31,7 +31,8 @@ _HEADER = '''\
 Written by `python -m layerproof.store.generate`; do not edit. In a statement, `:keys*` stands for
 a list of parameters.
 """
-# fmt: off  because a program writes this file, and wraps SQL where SQL wants it
+# Not formatted, because a program writes this file:
+# fmt: off
 
 from collections.abc import Mapping
 '''
@@ -49,7 +50,7 @@ def text() -> str:
     lines.append("# Every revision of the schema that this version can read, oldest first.")
     lines.append(f"REVISIONS: tuple[str, ...] = ({', '.join(map(_quoted, revisions))},)")
     lines.append("HEAD = REVISIONS[-1]\n")
-    lines.append(f"APPLICATION_ID = {APPLICATION_ID:#x}\n")
+    lines.append(f"APPLICATION_ID = 0x{APPLICATION_ID:X}\n")
     lines.append("SCHEMA: tuple[str, ...] = (")
     lines.extend(f"{_literal(sql)}," for sql in _schema())
     lines.append(")\n")

@@ -29,20 +29,21 @@ def prepare(path: Path) -> Access:
 
     Raises IndexUnavailableError where that is impossible.
     """
-    if path.is_dir():
-        raise IndexUnavailableError(
-            "the index must be a file, this is a folder", where=str(path), remedy=_ELSEWHERE
-        )
     try:
         if not path.exists():
             _make_folders(path.parent)
             _make_file(path)
+        folder = path.is_dir()
     except OSError as error:
         raise IndexUnavailableError(
-            f"the index cannot be created: {error.strerror}",
+            f"the index cannot be reached or created: {error.strerror}",
             where=str(path),
-            remedy=f"make its folder writable, or {_ELSEWHERE}",
+            remedy=f"make its folder accessible and writable, or {_ELSEWHERE}",
         ) from error
+    if folder:
+        raise IndexUnavailableError(
+            "the index must be a file, this is a folder", where=str(path), remedy=_ELSEWHERE
+        )
     if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK | os.X_OK):
         return Access.WRITE
     return Access.READ if _log(path).exists() else Access.FROZEN

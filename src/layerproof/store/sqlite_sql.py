@@ -3,7 +3,8 @@
 Written by `python -m layerproof.store.generate`; do not edit. In a statement, `:keys*` stands for
 a list of parameters.
 """
-# fmt: off  because a program writes this file, and wraps SQL where SQL wants it
+# Not formatted, because a program writes this file:
+# fmt: off
 
 from collections.abc import Mapping
 
@@ -11,7 +12,7 @@ from collections.abc import Mapping
 REVISIONS: tuple[str, ...] = ("0001",)
 HEAD = REVISIONS[-1]
 
-APPLICATION_ID = 0x4c507266
+APPLICATION_ID = 0x4C507266
 
 SCHEMA: tuple[str, ...] = (
     "CREATE TABLE alembic_version ( version_num VARCHAR(32) NOT NULL, CONSTRAINT "

