@@ -45,14 +45,13 @@ def _string(value: object, what: str) -> str:
         raise UnusableFieldError(f"no {what}")
     if not isinstance(value, str):
         raise UnusableFieldError(f"{what} is not a string")
-    # lone surrogates do not encode; `text` refuses what replaces them
-    return required(value.encode("utf-8", "surrogatepass"), what)
+    return required(value.encode(), what)  # always encodes: msgspec refuses lone surrogates
 
 
 def _licence_of(value: object) -> str:
     if isinstance(value, dict):
         value = value.get("type")
-    return licence(value.encode("utf-8", "replace")) if isinstance(value, str) else ""
+    return licence(value.encode()) if isinstance(value, str) else ""
 
 
 def _licence(current: object, old: object) -> str:

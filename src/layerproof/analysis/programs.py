@@ -138,7 +138,7 @@ class _Collector:
     def _new(self, known: dict[bytes, list[int]], key: bytes, group: _Group, index: int) -> None:
         found = self._group(group)
         found.append(index)
-        if len(known) < _MAX_GROUPS:
+        if len(known) < _MAX_GROUPS:  # only a short cut: it may be full
             known[key] = found
 
     def _group(self, group: _Group) -> list[int]:

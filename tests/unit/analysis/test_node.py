@@ -103,7 +103,7 @@ def test_unusable_manifest_of_an_installed_package_is_reported(text: bytes, reas
 
 
 def test_lone_surrogate_never_becomes_a_name() -> None:
-    facts = run("node", {EXPRESS: b'{"name":"a\\ud800","version":"1"}'})
+    facts = run("node", {EXPRESS: b'{"name":"a\\ud800 ","version":"1"}'})
     assert facts.packages == ()
     assert len(facts.skipped) == 1
 

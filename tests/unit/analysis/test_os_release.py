@@ -121,6 +121,15 @@ def test_nonsense_id_names_no_distribution(text: bytes) -> None:
     assert distribution.id == ""
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_distribution_of_etc_wins_whatever_the_order(order: int) -> None:
+    distribution = Distribution()
+    for path, text in [(b"usr/lib/os-release", b"ID=b"), (b"etc/os-release", b"ID=a")][::order]:
+        assert distribution.file(path, text)
+    assert not distribution.file(b"etc/debian_version", b"ID=c")
+    assert distribution.id == "a"
+
+
 def test_same_fields_as_the_standard_library_reads(tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     text = DEBIAN + b'# comment\n\nQUOTED="a \\"b\\" \\$c"\nSINGLE=\'d e\'\n'
     (tmp_path / "os-release").write_bytes(text)

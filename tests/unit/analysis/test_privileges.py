@@ -53,7 +53,7 @@ def test_setgid_folders_and_links_are_of_no_interest(kind: int) -> None:
 
 def test_world_writable_program_is_listed_and_plain_data_is_not() -> None:
     table = EntryTable()
-    add(table, b"tmp/data", mode=0o666)
+    add(table, b"tmp/data", mode=0o4666)
     add(table, b"tmp/run", mode=0o777)
     listed = facts(table).data["worldWritableExecutables"]
     assert [item["path"] for item in listed] == ["tmp/run"]  # type: ignore[attr-defined]
