@@ -574,42 +574,77 @@ def test_port_beyond_all_ports_is_told(source: Open) -> None:
     fails(UnreachableError, "no port", lambda: source(host="127.0.0.1:99999").resolve(AMD64))
 
 
-def test_server_that_speaks_no_http_is_told(source: Open) -> None:
+@contextlib.contextmanager
+def raw_server(*first: bytes, again: bytes, pause: float = 0.0) -> Iterator[str]:
+    """Sends some bytes and then others for ever, to everybody; its host."""
+    stop = threading.Event()
+
+    def serve(connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):  # the client has had enough
+            connection.sendall(b"".join(first))
+            while not stop.wait(pause):
+                connection.sendall(again)
+
+    def accept(server: socket.socket) -> None:
+        threads = []
+        with contextlib.suppress(OSError):
+            while True:
+                threads.append(threading.Thread(target=serve, args=server.accept()[:1]))
+                threads[-1].start()
+        for thread in threads:
+            thread.join(5)
+
     with socket.create_server(("127.0.0.1", 0)) as server:
+        acceptor = threading.Thread(target=accept, args=(server,))
+        acceptor.start()
+        try:
+            yield f"127.0.0.1:{server.getsockname()[1]}"
+        finally:
+            stop.set()
+            server.shutdown(socket.SHUT_RDWR)
+            acceptor.join(10)
 
-        def greet() -> None:
-            for _ in range(3):
-                connection, _ = server.accept()
-                with connection:
-                    connection.recv(1000)
-                    connection.sendall(b"220 mail.example ESMTP\r\n")
 
-        thread = threading.Thread(target=greet, daemon=True)
-        thread.start()
-        host = f"127.0.0.1:{server.getsockname()[1]}"
+def test_server_that_speaks_no_http_is_told(source: Open) -> None:
+    with raw_server(b"220 mail.example ESMTP\r\n", again=b"500 what?\r\n\r\n") as host:
         fails(UnreachableError, "failed", lambda: source(host=host).resolve(AMD64))
-        thread.join(5)
 
 
 def test_endless_headers_are_bounded(source: Open) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def flood() -> None:
-            for _ in range(3):
-                connection, _ = server.accept()
-                with connection:
-                    try:
-                        connection.sendall(b"HTTP/1.1 200 OK\r\n")
-                        while True:
-                            connection.sendall(b"X-Filler: " + b"x" * 60_000 + b"\r\n")
-                    except OSError:
-                        pass  # the client has had enough
-
-        thread = threading.Thread(target=flood, daemon=True)
-        thread.start()
-        host = f"127.0.0.1:{server.getsockname()[1]}"
+    head = b"HTTP/1.1 200 OK\r\n"
+    with raw_server(head, again=b"X-Filler: " + b"x" * 60_000 + b"\r\n") as host:
         fails(UnreachableError, "failed", lambda: source(host=host).resolve(AMD64))
-        thread.join(5)
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        b"HTTP/1.1 200 OK\r\nX-Filler: ",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;",
+        b"HTTP/1.1 404 Not Found\r\nTransfer-Encoding: chunked\r\n\r\n5;",
+    ],
+)
+def test_answer_that_drips_for_ever_is_given_up(source: Open, first: bytes) -> None:
+    once = {
+        "timeouts": Timeouts(connect=5.0, read=0.3, document=0.3),
+        "retry": Retry(attempts=1),
+    }
+    with (
+        raw_server(first, again=b"x", pause=0.02) as host,
+        pytest.raises((UnreachableError, ImageNotFoundError)),
+    ):
+        source(host=host, **once).resolve(AMD64)
+
+
+def test_blob_that_drips_without_bytes_is_given_up(
+    registry: InMemoryRegistry, source: Open
+) -> None:
+    opened = source(timeouts=Timeouts(read=5.0, document=0.3), retry=Retry(attempts=1))
+    opened.resolve(AMD64)
+    first = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;"
+    with raw_server(first, again=b"x", pause=0.02) as host:
+        registry.faults.redirect_blobs = f"http://{host}"
+        fails(UnreachableError, "in time", lambda: read(opened, 0))
 
 
 def test_mirror_is_used_and_registry_when_the_mirror_is_gone(

@@ -246,7 +246,7 @@ class RegistryClient:
         size = 0
         since = self._monotonic()
         try:
-            async for part in parts:
+            while part := await self._part(parts):
                 waiting.append(part)
                 size += len(part)
                 now = self._monotonic()
@@ -259,6 +259,15 @@ class RegistryClient:
             raise
         if waiting:
             yield b"".join(waiting)
+
+    async def _part(self, parts: AsyncIterator[bytes]) -> bytes:
+        """The next bytes; nothing at the end. Chunked coding can drip for ever without any."""
+        seconds = self._settings.timeouts.document
+        try:
+            async with asyncio.timeout(seconds):
+                return await anext(parts, b"")
+        except TimeoutError as exc:
+            raise httpx.ReadTimeout(f"no bytes within {seconds:g} s") from exc
 
     # --- places ----------------------------------------------------------------------------------
 

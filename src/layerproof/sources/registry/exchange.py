@@ -191,7 +191,12 @@ class Exchange:
                 "pool": limits.connect,
             }
         }
-        response = await self._transport.handle_async_request(request)
+        try:
+            # The read timeout bounds each silence only; a head may drip byte by byte.
+            async with asyncio.timeout(limits.document):
+                response = await self._transport.handle_async_request(request)
+        except TimeoutError as exc:
+            raise httpx.ReadTimeout(f"no answer within {limits.document:g} s") from exc
         response.request = request
         return response
 
