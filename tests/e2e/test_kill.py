@@ -34,7 +34,7 @@ class Undisturbed:
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
     folder = tmp_path_factory.mktemp("undisturbed")
-    write_image(folder / "image", layers=6, files=1500)
+    write_image(folder / "image", layers=12, files=2000)
     reference = f"oci:{folder / 'image'}"
     started = time.monotonic()
     Program(folder / "index.db").indexed(reference)
@@ -112,7 +112,7 @@ def test_killed_indexer_leaves_whole_rows_and_the_next_run_completes(
     index.parent.mkdir()
     program = Program(index)
     for kill in KILLS:
-        seconds = chance.uniform(0, undisturbed.seconds)
+        seconds = chance.uniform(0.2, 1) * undisturbed.seconds  # before that it only starts
         kill_after(program, undisturbed.reference, seconds, group=bool(kill))
         check_what_is_left(index, undisturbed, tmp_path / "copy")
 
