@@ -426,9 +426,10 @@ class Model:
                 cause = Cause.DEVICE
             elif "security.capability" in inode.xattrs:
                 cause = Cause.CAPABILITY
-            elif not lowest and inode.kind != DIRECTORY:
-                if re.match(rb"etc/|root/|home/[^/]+/\.", path):
-                    cause = Cause.SENSITIVE_PATH
+            elif lowest or inode.kind == DIRECTORY:
+                continue
+            elif re.match(rb"etc/|root/|home/[^/]+/\.", path):
+                cause = Cause.SENSITIVE_PATH
             if cause:
                 yield Change(ChangeKind.ADDED, path, None, inode.entry(path), cause, b"", target)
 

@@ -7,10 +7,6 @@ in subsequent layers."
 
 from hypothesis import event, given
 from hypothesis import strategies as st
-
-from layerproof.model.change import Change, ChangeKind
-from layerproof.model.entry import Entry
-from layerproof.oci.tree import Tree
 from tests.property.layer_model import Model, resolve
 from tests.unit.oci.tables import (
     device,
@@ -22,6 +18,10 @@ from tests.unit.oci.tables import (
     table,
     whiteout,
 )
+
+from layerproof.model.change import Change, ChangeKind
+from layerproof.model.entry import Entry
+from layerproof.oci.tree import Tree
 
 PATHS = [
     "",
