@@ -158,7 +158,7 @@ def _read_rare(table: EntryTable, data: bytes) -> None:
     rare = json.loads(data)
     table.links = {int(i): link.encode("latin-1") for i, link in rare["links"].items()}
     table.xattrs = {
-        int(i): {name: b64decode(value) for name, value in attributes.items()}
+        int(i): {name: b64decode(value, validate=True) for name, value in attributes.items()}
         for i, attributes in rare["xattrs"].items()
     }
     table.devices = {int(i): (major, minor) for i, (major, minor) in rare["devices"].items()}
