@@ -20,7 +20,6 @@ from layerproof.errors import UsageError
 from layerproof.oci.limits import Limits
 
 
-
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Everything that can be set from outside."""

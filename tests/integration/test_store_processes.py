@@ -272,3 +272,30 @@ def test_a_fork_waits_for_the_transaction_of_another_thread(tmp_path: Path) -> N
     assert went_well(in_child(check))
     holder.join()
     executor.close()
+
+
+def test_layer_is_read_by_one_process_at_a_time(tmp_path: Path) -> None:
+    """The kernel gives the claim of a killed process to the one that waits."""
+    index = open_sqlite(tmp_path / "index.db")
+    diff_id = DiffId.of(b"layer")
+    ready, told = os.pipe()
+    holder = os.fork()
+    if holder == 0:
+        with open_sqlite(tmp_path / "index.db").claim(diff_id):
+            os.write(told, b"x")
+            signal.pause()
+        os._exit(0)
+    os.read(ready, 1)
+    waiter = os.fork()
+    if waiter == 0:
+        with open_sqlite(tmp_path / "index.db").claim(diff_id):
+            os.write(told, b"y")
+        os._exit(0)
+    with index.claim(DiffId.of(b"another")):  # other layers do not wait
+        assert select.select([ready], [], [], 0.2)[0] == []
+    os.kill(holder, signal.SIGKILL)
+    assert os.read(ready, 1) == b"y"
+    for child in (holder, waiter):
+        os.waitpid(child, 0)
+    os.close(ready)
+    os.close(told)

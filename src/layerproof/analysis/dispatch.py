@@ -72,8 +72,6 @@ class Dispatch:
             if (accept := accepts[number]) is None or accept(path)
         )
 
-    whole = match  # the indexer's name for it
-
     def start(self) -> "LayerAnalysis":
         """Fresh collectors for one layer."""
         return LayerAnalysis(self)
@@ -108,8 +106,6 @@ class LayerAnalysis:
         self._kept[path] = index
         for number in which:
             self._files[number](path, index, data)
-
-    head = file  # the indexer's name for it
 
     def skip(self, which: tuple[int, ...], path: bytes, reason: str) -> None:
         """A file that was wanted and could not be given, such as one above `capture_bytes`. It

@@ -66,9 +66,7 @@ class App:
         """Index an image as far as it is not, and say what was done."""
         from layerproof import wiring
 
-        source = wiring.open_source(
-            wiring.read_reference(text), self.settings, self.index
-        )
+        source = wiring.open_source(wiring.read_reference(text), self.settings, self.index)
         indexer = wiring.open_indexer(self.settings, self.index)
         observer = self._observer()
         try:

@@ -12,7 +12,7 @@ import click
 from layerproof.cli.app import App, shared
 
 if TYPE_CHECKING:
-    from layerproof.testing.images import BuiltImage
+    from layerproof.testing.images import BuiltImage, Node
 
 _REPOSITORY = "demo"
 _STORY = {
@@ -93,47 +93,39 @@ def build_images() -> dict[str, BuiltImage]:
     """Golden base, clean application, and three that must not run."""
     from layerproof.testing.images import Dir, File, Symlink, Whiteout, build, layer
 
+    system: dict[str, Node | bytes | str] = {
+        "bin": Symlink("usr/bin"),
+        "etc/os-release": 'ID=demo\nNAME="Demo Linux"\nVERSION_ID=1\n',
+        "etc/passwd": "root:x:0:0::/root:/bin/sh\n",
+        "etc/shadow": File(b"root:!:1::::::\n", mode=0o640),
+        "usr/bin/sh": File(b"\x7fELF sh\n", mode=0o755),
+        "usr/bin/ls": File(b"\x7fELF ls\n", mode=0o755),
+        "usr/bin/login": File(b"\x7fELF login\n", mode=0o755),
+        "usr/bin/su": File(b"\x7fELF su\n", mode=0o4755),
+    }
+    hardening: dict[str, str] = {"etc/ssh/sshd_config": "PermitRootLogin no\n"}
     golden = build(
         [
-            layer(
-                {
-                    "bin": Symlink("usr/bin"),
-                    "etc/os-release": 'ID=demo\nNAME="Demo Linux"\nVERSION_ID=1\n',
-                    "etc/passwd": "root:x:0:0::/root:/bin/sh\n",
-                    "etc/shadow": File(b"root:!:1::::::\n", mode=0o640),
-                    "usr/bin/sh": File(b"\x7fELF sh\n", mode=0o755),
-                    "usr/bin/ls": File(b"\x7fELF ls\n", mode=0o755),
-                    "usr/bin/login": File(b"\x7fELF login\n", mode=0o755),
-                    "usr/bin/su": File(b"\x7fELF su\n", mode=0o4755),
-                },
-                created_by="RUN install the demo system",
-            ),
-            layer({"etc/ssh/sshd_config": "PermitRootLogin no\n"}, created_by="RUN harden it"),
+            layer(system, created_by="RUN install the demo system"),
+            layer(hardening, created_by="RUN harden it"),
         ]
     )
-    unknown = build(
-        [
-            layer(
-                {
-                    "bin/sh": File(b"\x7fELF another sh\n", mode=0o755),
-                    "etc/passwd": "root:x:0:0::/root:/bin/sh\n",
-                },
-                created_by="ADD rootfs.tar /",
-            )
-        ]
-    )
-    application = layer(
-        {"srv": Dir(), "srv/app.py": File(b"#!/usr/bin/python3\n", mode=0o755)},
-        created_by="COPY app.py /srv/",
-    )
-    sabotage = layer(
-        {
-            "etc/shadow": Whiteout(),
-            "usr/bin/login": File(b"\x7fELF login, and a little more\n", mode=0o755),
-            "usr/local/bin/ls": File(b"#!/bin/sh\n", mode=0o755),
-        },
-        created_by="RUN ./setup.sh",
-    )
+    stranger: dict[str, Node | bytes | str] = {
+        "bin/sh": File(b"\x7fELF another sh\n", mode=0o755),
+        "etc/passwd": "root:x:0:0::/root:/bin/sh\n",
+    }
+    unknown = build([layer(stranger, created_by="ADD rootfs.tar /")])
+    program: dict[str, Node | bytes | str] = {
+        "srv": Dir(),
+        "srv/app.py": File(b"#!/usr/bin/python3\n", mode=0o755),
+    }
+    application = layer(program, created_by="COPY app.py /srv/")
+    harm: dict[str, Node | bytes | str] = {
+        "etc/shadow": Whiteout(),
+        "usr/bin/login": File(b"\x7fELF login, and a little more\n", mode=0o755),
+        "usr/local/bin/ls": File(b"#!/bin/sh\n", mode=0o755),
+    }
+    sabotage = layer(harm, created_by="RUN ./setup.sh")
     claims = {
         "org.opencontainers.image.base.name": "demo/golden:1",
         "org.opencontainers.image.base.digest": golden.manifest_digest,

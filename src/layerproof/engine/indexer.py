@@ -5,7 +5,8 @@
    known to hold them. Known contents in an unknown blob are only verified: a manifest may name any
    blob for a DiffID, and nobody has looked into this one yet. Where a source names layers by DiffID
    alone (docker-archive, daemon), every loader checks that DiffID, so knowing it is enough.
-3. What is left is read, largest first, side by side. Each layer is written in one transaction by the
+3. What is left is read, largest first, side by side; a layer that another process is reading is
+   waited for, not read twice. Each layer is written in one transaction by the
    process that read it; its DiffID must be the one that the config states.
 4. Chain rows (what a layer does to the tree below it) are computed for chains that have none, and
    written together with the image in one transaction.
@@ -108,6 +109,12 @@ class Indexer:
             return Need.READ
         return Need.NOTHING if held is not None else Need.VERIFY
 
+    def _need_now(self, layer: Layer) -> Need:
+        """Again, once the layer is ours: another process may have read it while we waited."""
+        known = self.index.known_contents([layer.diff_id], self.analysers)
+        blobs = self.index.blobs([layer.blob.digest]) if layer.blob is not None else {}
+        return self._need(layer, known, blobs)
+
     # --- step 3 ----------------------------------------------------------------------------------
 
     def _read(
@@ -138,9 +145,12 @@ class Indexer:
             # One layer that outweighs all others would leave the other processors idle.
             outweighs = len(jobs) == 1 or 2 * sizes[position] >= total > 0
             threads = self.workers.count > 1 and outweighs
-            for layer, chunks in source.layers([position]):
-                layer = layer or image.layers[position]  # noqa: PLW2901  because the rest needs it
-                self._one(layer, chunks, needs[position], image, report, threads=threads)
+            with self.index.claim(image.layers[position].diff_id):
+                need = self._need_now(image.layers[position])
+                if need is not Need.NOTHING:
+                    for _, chunks in source.layers([position]):
+                        layer = image.layers[position]
+                        self._one(layer, chunks, need, image, report, threads=threads)
             report(position, DONE)
 
         self.index.close()
@@ -209,9 +219,11 @@ class Indexer:
 
     def _contents(self, blob: BlobReader, *, threads: bool) -> tuple[Stream, Contents]:
         analysis = self.dispatch.start()
-        wanted = _Wanted(self.dispatch)
-        walker = TarWalker(wanted, wanted.to(analysis), self.limits)
+        walker = TarWalker(self.dispatch, analysis.file, self.limits)
         stream = read_layer(blob, walker, threads=threads)
+        for path in walker.too_large:
+            reason = f"larger than {self.limits.capture_bytes} bytes"
+            analysis.skip(self.dispatch.match(path), path, reason)
         facts = analysis.finish(walker.entries)
         notes = [("reader", b"", f"{note} ({n} times)") for note, n in walker.notes.items()]
         return stream, Contents(
@@ -266,25 +278,3 @@ def _wrong_contents(layer: Layer, found: DiffId) -> DigestMismatchError:
         f"layer {layer.position} decompresses to {found}, the config states {layer.diff_id}",
         remedy="manifest and config contradict each other: do not use this image",
     )
-
-
-class _Heads(tuple):  # temporary
-    pass
-
-
-class _Wanted:
-    def __init__(self, d):
-        self.names, self.folders, self.paths, self.suffixes = (
-            d.names,
-            d.folders,
-            d.paths,
-            d.suffixes,
-        )
-        self.magics = {k: _Heads(v) for k, v in d.magics.items()}
-        self.match = d.whole
-
-    def to(self, analysis):
-        def deliver(which, path, index, data):
-            (analysis.head if type(which) is _Heads else analysis.file)(which, path, index, data)
-
-        return deliver

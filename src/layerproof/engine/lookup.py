@@ -1,4 +1,4 @@
-"""Images that the index can answer for by itself: digests name bytes, so nothing can have changed."""
+"""Images that the index can answer for by itself: digests name bytes, which do not change."""
 
 import re
 

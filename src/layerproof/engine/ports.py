@@ -4,6 +4,7 @@ One behavioural suite per port (tests/contract) is run against every implementat
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -88,6 +89,11 @@ class ContentsSummary:
 class Index(Protocol):
     """The layer index. Every `put_*` is one transaction: wholly there or not at all. Safe for
     several processes on one index. Raises IndexUnavailableError."""
+
+    def claim(self, diff_id: DiffId) -> AbstractContextManager[None]:
+        """The right to read a layer, held until the block ends. Waits while another process has it,
+        so that a layer is read once; look again whether it is known after getting it. A process
+        holds one at a time. It is free again when its holder dies."""
 
     # --- contents, by DiffID ---
     def known_contents(self, diff_ids: Collection[DiffId], analysers: str) -> set[DiffId]:

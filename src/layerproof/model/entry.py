@@ -42,7 +42,7 @@ class Entry:
 
     path: bytes
     kind: int  # one of the constants above
-    mode: int  # permission bits with setuid, setgid and sticky: 0o0000–0o7777
+    mode: int  # permission bits with setuid, setgid and sticky: 0o0000 to 0o7777
     uid: int
     gid: int
     size: int  # bytes of content; 0 for all but regular files

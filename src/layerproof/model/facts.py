@@ -42,8 +42,8 @@ class ImageFacts:
     trust: tuple[TrustRecord, ...]  # every record that touches one of its ChainIDs, dead ones too
     base: Base | None = None  # filled by the evaluator (step 2) before rules run
     # images that the claims (labels, annotations, history) point at, by claim text:
-    # "digest:sha256:…", "name:…" and "history:…" (`layerproof.rules.claims`); a claim that the index
-    # knows nothing about is absent
+    # "digest:sha256:…", "name:…" and "history:…" (`layerproof.rules.claims`); a claim that the
+    # index knows nothing about is absent
     claimed: Mapping[str, tuple[KnownImage, ...]] = field(default_factory=dict)
     # records that touch none of its ChainIDs, but were given to an image of the same name or with
     # some of the same contents: only to explain why there is no base

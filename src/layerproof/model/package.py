@@ -39,9 +39,10 @@ class Package:
         elif self.type in (PackageType.DEB, PackageType.APK):
             namespace = self.distribution or {"deb": "debian", "apk": "alpine"}[self.type]
         space = quote(namespace, safe="") + "/" if namespace else ""
+        name = quote(name, safe=".-_~+").replace("+", "%2B")
         arch = f"?arch={quote(self.architecture, safe='')}" if self.architecture else ""
         version = quote(self.version, safe=".-_~:+").replace("+", "%2B")
-        return f"pkg:{self.type}/{space}{quote(name, safe='.-_~+').replace('+', '%2B')}@{version}{arch}"
+        return f"pkg:{self.type}/{space}{name}@{version}{arch}"
 
 
 class PackageChangeKind(StrEnum):

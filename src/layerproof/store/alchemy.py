@@ -2,11 +2,14 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 
 from sqlalchemy import Connection, Engine, Executable, Insert
 from sqlalchemy.exc import SQLAlchemyError
 
 from layerproof.errors import IndexUnavailableError
+from layerproof.model.digest import DiffId
+from layerproof.store.claims import claim
 from layerproof.store.codec import DamagedRowError
 from layerproof.store.executor import Row, Session
 from layerproof.store.statements import inserted, statements
@@ -26,6 +29,17 @@ class SqlAlchemyExecutor:
     def write(self) -> AbstractContextManager[Session]:
         """A transaction. Raises IndexUnavailableError."""
         return self._transaction()
+
+    def claim(self, diff_id: DiffId) -> AbstractContextManager[None]:
+        """The right to read a layer; so far among the processes of one machine, on SQLite."""
+        database = self._engine.url.database
+        if self._engine.dialect.name != "sqlite" or not database:
+            raise IndexUnavailableError(
+                f"layers cannot be claimed on {self._engine.dialect.name}",
+                where=self._engine.url.render_as_string(hide_password=True),
+                remedy="index into an SQLite file",
+            )
+        return claim(Path(database), diff_id)
 
     def close(self) -> None:
         """Close the engine's connections; it opens new ones when asked."""

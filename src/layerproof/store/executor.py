@@ -9,6 +9,8 @@ from contextlib import AbstractContextManager
 from itertools import islice
 from typing import Any, Protocol, TypeVar
 
+from layerproof.model.digest import DiffId
+
 KEYS_AT_ONCE = 512  # SQLite before 3.32 allows 999 parameters in a statement
 
 Row = tuple[Any, ...]
@@ -39,6 +41,9 @@ class Executor(Protocol):
 
     def write(self) -> AbstractContextManager[Session]:
         """A transaction that no other writer runs beside; committed at the end, or not at all."""
+
+    def claim(self, diff_id: DiffId) -> AbstractContextManager[None]:
+        """See `engine.ports.Index.claim`."""
 
     def close(self) -> None:
         """Close connections."""

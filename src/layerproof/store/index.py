@@ -1,6 +1,7 @@
 """The layer index on a database: `layerproof.engine.ports.Index` over an executor."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 
 from layerproof.engine.ports import ContentsSummary, Hit, ImageRecord, PackageList
@@ -21,6 +22,10 @@ class SqlIndex:
 
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
+
+    def claim(self, diff_id: DiffId) -> AbstractContextManager[None]:
+        """The right to read a layer."""
+        return self._executor.claim(diff_id)
 
     # --- contents, by DiffID ---
 

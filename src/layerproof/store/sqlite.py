@@ -22,6 +22,8 @@ from functools import cache
 from pathlib import Path
 
 from layerproof.errors import IndexUnavailableError, IndexVersionError
+from layerproof.model.digest import DiffId
+from layerproof.store.claims import claim
 from layerproof.store.codec import DamagedRowError
 from layerproof.store.executor import KEYS_AT_ONCE, Row, Session
 from layerproof.store.sqlite_file import Access, identity, prepare, uri
@@ -53,6 +55,10 @@ class SqliteExecutor:
     def write(self) -> AbstractContextManager[Session]:
         """A transaction that no other writer runs beside. Raises IndexUnavailableError."""
         return self._writing()
+
+    def claim(self, diff_id: DiffId) -> AbstractContextManager[None]:
+        """The right to read a layer. Raises IndexUnavailableError."""
+        return claim(self._path, diff_id)
 
     def close(self) -> None:
         """Close the connection, if there is one."""

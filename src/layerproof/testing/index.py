@@ -5,6 +5,7 @@ It lives in one process: what a forked child puts is not seen by its parent.
 
 from bisect import bisect_left
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -36,6 +37,10 @@ class MemoryIndex:
     _images: dict[Digest, datetime] = field(default_factory=dict)
     _trust: dict[str, TrustRecord] = field(default_factory=dict)
     _cached: dict[str, bytes] = field(default_factory=dict)
+
+    def claim(self, diff_id: DiffId) -> AbstractContextManager[None]:
+        """There is no other process to wait for."""
+        return nullcontext()
 
     # --- contents, by DiffID ---
 

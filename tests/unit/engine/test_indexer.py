@@ -2,12 +2,13 @@
 
 import gzip
 from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import pytest
 
-from layerproof.analysis.registry import dispatch
+from layerproof.analysis.registry import analysers_key, dispatch
 from layerproof.engine.indexer import Indexed, Indexer, Need
 from layerproof.errors import (
     CompressionError,
@@ -17,6 +18,8 @@ from layerproof.errors import (
     TarError,
 )
 from layerproof.model.change import ChangeKind
+from layerproof.model.contents import BlobRecord
+from layerproof.model.digest import DiffId
 from layerproof.model.image import Image
 from layerproof.oci.limits import Limits
 from layerproof.testing.images import BuiltImage, File, Whiteout, build, layer, member
@@ -89,7 +92,8 @@ def test_image_on_a_known_base_costs_its_own_layers_only(run: Callable[..., Inde
     run(MemorySource(BASE))
     source, asked = reads(APP)
     run(source)
-    assert asked and 0 not in asked
+    assert asked
+    assert 0 not in asked
 
 
 def test_observer_hears_what_is_known_and_what_is_done(index: MemoryIndex) -> None:
@@ -108,7 +112,7 @@ def test_chain_rows_say_what_each_layer_changes(
     assert [row is not None and row.position for row in rows] == [0, 1, 2]
     assert rows[2] is not None
     assert rows[2].counts[ChangeKind.DELETED] == 1
-    assert [c for c in index.images()][0].image.config_digest == APP.config_digest
+    assert next(iter(index.images())).image.config_digest == APP.config_digest
 
 
 def test_same_contents_in_another_blob_are_verified_not_analysed(
@@ -234,3 +238,28 @@ def test_layers_read_by_an_older_analyser_are_read_again(index: MemoryIndex) -> 
     source, asked = reads(APP)
     Indexer(index, Inline(), FixedClock(), old, Limits()).run(source, Watching())
     assert sorted(asked) == [0, 1, 2]
+
+
+def test_layer_that_another_process_read_meanwhile_is_not_read_again(index: MemoryIndex) -> None:
+    """Both planned to read it; the second gets its claim when the first is done."""
+
+    class Racing(MemoryIndex):
+        def claim(self, diff_id: DiffId) -> AbstractContextManager[None]:
+            if self.known_contents([diff_id], key) == set():
+                Indexer(index, Inline(), FixedClock(), dispatch(), Limits()).run(
+                    MemorySource(APP), Watching()
+                )
+                for other in APP.diff_ids:
+                    contents = index.contents(other)
+                    assert contents is not None
+                    self.put_contents(contents, None)
+                for built in APP.layers:
+                    self.put_blob(BlobRecord(built.digest, built.diff_id, 1, "x"))
+            return nullcontext()
+
+    key = analysers_key(dispatch().analysers)
+    racing = Racing()
+    source, asked = reads(APP)
+    Indexer(racing, Inline(), FixedClock(), dispatch(), Limits()).run(source, Watching())
+    assert asked == []
+    assert racing.image_by_config(APP.config_digest) is not None
