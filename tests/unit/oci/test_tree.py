@@ -289,6 +289,18 @@ def test_whiteout_behind_a_link_of_its_own_layer_deletes_where_the_link_leads() 
     assert set(deleted(found)) == {b"usr/bin/ls"}
 
 
+def test_entry_behind_a_lower_link_to_a_file_is_only_an_addition() -> None:
+    found = change(file("l/x", "1"), base=(*BASE, symlink("l", "opt/y")))
+    assert counted(found) == {"replaced": 1, "added": 1}
+
+
+def test_opaque_folder_behind_a_lower_link_is_told_and_its_folder_counts_as_added() -> None:
+    found = change(opaque("bin/new"), file("bin/new/x", "1"))
+    redirected = [c.path for c in found.changes if c.kind is ChangeKind.REDIRECTED]
+    assert redirected == [b"bin/new", b"bin/new/x"]
+    assert counted(found) == {"replaced": 1, "redirected": 2, "added": 1}
+
+
 def test_entry_behind_a_link_that_loops_replaces_the_link() -> None:
     tree = tree_of((symlink("l", "l"), file("l/x", "1")))
     assert tree.lookup(b"l") == folder("l")
@@ -361,6 +373,33 @@ def test_hard_link_to_a_hard_link_to_a_lower_file_is_listed_too() -> None:
     assert targets == [b"usr/bin/ls", b"usr/bin/ls"]
 
 
+def test_hard_link_to_itself_tells_its_new_mode_once() -> None:
+    found = change(hardlink("usr/bin/ls", "usr/bin/ls", 0o4755))
+    assert counted(found) == {"attributes": 1}
+
+
+def test_hard_link_to_a_link_over_a_folder_redirects() -> None:
+    found = only(change(hardlink("opt", "bin", 0o777)), ChangeKind.REDIRECTED)
+    assert (found.path, found.cause, found.target) == (b"opt", Cause.TYPE_CHANGE, b"usr/bin")
+
+
+def test_hard_link_behind_a_link_of_its_own_layer() -> None:
+    tree = tree_of(
+        (file("d/f", "lower"),),
+        (file("e/f", "1"), symlink("d", "e"), hardlink("h", "d/f")),
+    )
+    assert tree.lookup(b"h") == file("h", "1")
+
+
+def test_hard_link_header_adds_attributes_to_those_of_the_file() -> None:
+    link = hardlink("b", "a")
+    capable = Entry(*(getattr(link, n) for n in Entry.__slots__[:8]), {"security.capability": b""})
+    tree = tree_of((file("a", "1", xattrs={"user.x": b"1"}), capable))
+    found = tree.lookup(b"a")
+    assert found is not None
+    assert found.xattrs == {"user.x": b"1", "security.capability": b""}
+
+
 # --- what is listed --------------------------------------------------------------------------
 
 
@@ -412,6 +451,7 @@ def test_resolve_of_nothing_and_of_loops_is_none() -> None:
     assert tree.resolve(b"a") is None
     assert tree.resolve(b"a/x") is None
     assert tree.resolve(b"c") is None
+    assert tree_of(BASE, (symlink("d", "none/../etc"),)).resolve(b"d") is None
     assert tree.resolve(b"etc/passwd/x") is None
 
 

@@ -89,6 +89,12 @@ def test_library_earlier_for_the_loader_shadows() -> None:
     assert found == [(hidden, b"usr/local/lib/libc.so.6", Cause.LIBRARY_PATH)]
 
 
+def test_library_is_told_once_whatever_architectures_there_are() -> None:
+    base = (*MERGED, folder("usr/lib/aarch64-linux-gnu"), file("usr/lib/libx.so", "1"))
+    found = shadowed(base, (file("usr/local/lib/libx.so", "2"),))
+    assert found == [(b"usr/lib/libx.so", b"usr/local/lib/libx.so", Cause.LIBRARY_PATH)]
+
+
 def test_library_in_hwcaps_shadows_the_one_beside_it() -> None:
     evil = "usr/lib/x86_64-linux-gnu/glibc-hwcaps/x86-64-v3/libc.so.6"
     found = shadowed(MERGED, (file(evil, "evil"),))
