@@ -1,10 +1,10 @@
 """Every entry of every layer under one running number: what the paths of a tree point at.
 
-Hard links are several paths with one number. Columns grow by whole layers; sizes and digests stay
-in the layers' own tables, which must not change while a tree uses them.
+Hard links are several paths with one number. Columns grow by whole layers, at the speed of
+memory; no object is made per entry.
 """
 
-from bisect import bisect_right
+from array import array
 
 from layerproof.model.change import ChangeKind
 from layerproof.model.entry import (
@@ -13,6 +13,7 @@ from layerproof.model.entry import (
     DIRECTORY,
     FILE,
     HARDLINK,
+    NO_DIGEST,
     SYMLINK,
     Entry,
     EntryTable,
@@ -29,9 +30,9 @@ class Inodes:
     """Columns by number; read by `Tree` and its helpers, written here only."""
 
     __slots__ = (
-        "_firsts",
-        "_origins",
-        "_tables",
+        "_clones",
+        "_digests",
+        "_sizes",
         "devices",
         "hardlinks",
         "kinds",
@@ -47,17 +48,17 @@ class Inodes:
         self.hardlinks: dict[int, bytes] = {}  # entries as they came, resolved or not
         self.xattrs: dict[int, dict[str, bytes]] = {}
         self.devices: dict[int, tuple[int, int]] = {}
-        self._tables: list[EntryTable] = []
-        self._firsts: list[int] = []
-        self._origins: dict[int, int] = {}  # number of a clone → number that holds its contents
+        self._sizes = array("Q", (0,))
+        self._digests = bytearray(NO_DIGEST)
+        self._clones: set[int] = set()
 
     def add(self, table: EntryTable) -> int:
         """Take a layer's entries; returns the number of the first."""
         first = len(self.kinds)
-        self._tables.append(table)
-        self._firsts.append(first)
         self.kinds += table.kinds
         self.owners += table.owners
+        self._sizes.extend(table.sizes)
+        self._digests += table.digests
         for index, target in table.links.items():
             links = self.symlinks if table.kinds[index] == SYMLINK else self.hardlinks
             links[first + index] = target
@@ -70,8 +71,7 @@ class Inodes:
         kind = self.kinds[number]
         size, digest, link = 0, None, None
         if kind == FILE:
-            table, index = self._located(number)
-            size, digest = table.sizes[index], table.sha256(index)
+            size, digest = self._sizes[number], bytes(self._digests[32 * number : 32 * number + 32])
         elif kind == SYMLINK:
             link = self.symlinks.get(number)
         elif kind == HARDLINK:
@@ -107,7 +107,9 @@ class Inodes:
         copy = len(self.kinds)
         self.kinds.append(self.kinds[number])
         self.owners.append(self.owners[number])
-        self._origins[copy] = self._origins.get(number, number)
+        self._sizes.append(self._sizes[number])
+        self._digests += self._digests[32 * number : 32 * number + 32]
+        self._clones.add(copy)
         for column in (self.symlinks, self.hardlinks):
             if number in column:
                 column[copy] = column[number]
@@ -119,13 +121,12 @@ class Inodes:
 
     def is_clone(self, number: int) -> bool:
         """Whether `clone` made it."""
-        return number in self._origins
+        return number in self._clones
 
     def _same_contents(self, kind: int, old: int, new: int) -> bool:
         if kind == FILE:
-            (mine, i), (theirs, j) = self._located(new), self._located(old)
-            digest, other = mine.digests[32 * i : 32 * i + 32], theirs.digests[32 * j : 32 * j + 32]
-            return digest == other
+            digests = self._digests
+            return digests[32 * old : 32 * old + 32] == digests[32 * new : 32 * new + 32]
         if kind == SYMLINK:
             return self.symlinks.get(old) == self.symlinks.get(new)
         if kind == HARDLINK:
@@ -133,9 +134,3 @@ class Inodes:
         if kind in (CHARACTER, BLOCK):
             return self.devices.get(old) == self.devices.get(new)
         return True
-
-    def _located(self, number: int) -> tuple[EntryTable, int]:
-        if self._origins:
-            number = self._origins.get(number, number)
-        layer = bisect_right(self._firsts, number) - 1
-        return self._tables[layer], number - self._firsts[layer]

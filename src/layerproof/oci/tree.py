@@ -28,10 +28,7 @@ from layerproof.oci.upper import Allowance, Unpacker
 
 
 class Tree:
-    """What a container sees of the layers so far. Paths are normalised as in `Entry.path`.
-
-    Keeps the entry tables that it was given, and reads from them later: do not change them.
-    """
+    """What a container sees of the layers so far. Paths are normalised as in `Entry.path`."""
 
     __slots__ = ("_children", "_inodes", "_nodes", "_unpacker")
 
