@@ -341,11 +341,11 @@ class TarWalker:
             self._note(note)
         if member.is_metadata:
             return self._pass_data(start, len(chunk), member.stored)
+        if member.sparse is not None:
+            self._count_sparse(member.size, offset)
         index = self._add(member, offset)
         if member.kind != FILE:
             return self._pass_data(start, len(chunk), member.stored)
-        if member.sparse is not None:
-            self._count_sparse(member.size, offset)
         who = self._interested(member.path)
         if who and member.size > self._limits.capture_bytes:
             self.too_large.append(member.path)
