@@ -6,6 +6,7 @@ implementation with which our reading is compared. The layout is kept between ru
 the recipe.
 """
 
+import fcntl
 import hashlib
 import json
 import os
@@ -189,6 +190,15 @@ def real_images() -> RealImages:
     default = REPOSITORY / ".cache" / "e2e"
     cache = Path(os.environ.get("LAYERPROOF_E2E_DIR", default))
     layout = cache / recipe_key()
+    cache.mkdir(parents=True, exist_ok=True)
+    with (cache / "lock").open("w") as lock:
+        # Two test runs at once: the second waits and finds what the first has built.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return built(layout, cache)
+
+
+def built(layout: Path, cache: Path) -> RealImages:
+    """The layout, built if it is not there; called by one process at a time."""
     if layout.is_dir():
         return RealImages(layout)
     if missing := lacking():

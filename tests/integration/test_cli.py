@@ -61,9 +61,7 @@ def layout(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def run(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Run:
+def run(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setenv("LAYERPROOF_INDEX", str(tmp_path / "index.db"))
     monkeypatch.setenv("LAYERPROOF_WORKERS", "1")
     monkeypatch.setenv("COLUMNS", "80")
@@ -178,9 +176,7 @@ def test_show_as_a_table_fits_80_columns(trusting: Run, layout: Path) -> None:
     assert "trusted" in result.out
 
 
-def test_control_characters_of_an_image_never_reach_the_terminal(
-    run: Run, tmp_path: Path
-) -> None:
+def test_control_characters_of_an_image_never_reach_the_terminal(run: Run, tmp_path: Path) -> None:
     evil = build([layer({b"etc/\x1b]0;pwned\x07": "x"}, created_by="RUN \x1b[2Jgone")],
                  labels={"org.opencontainers.image.base.name": "a\x1b[31mb"})  # fmt: skip
     write_oci_layout(tmp_path / "evil", {"evil": evil})

@@ -11,7 +11,7 @@ from layerproof.engine.ports import ImageRecord, Index
 from layerproof.errors import ManifestError
 from layerproof.model.change import ChangeSet
 from layerproof.model.contents import ChainRecord
-from layerproof.model.digest import Digest
+from layerproof.model.digest import DiffId, Digest
 from layerproof.model.facts import ImageFacts, KnownImage, LayerFacts
 from layerproof.model.image import Image, Layer
 from layerproof.model.trust import TrustRecord
@@ -53,7 +53,7 @@ def _sure_base(image: Image, active: Collection[TrustRecord]) -> int:
 def _layer(
     layer: Layer,
     chain: ChainRecord | None,
-    facts: Mapping[str, Mapping[str, object]],
+    facts: Mapping[DiffId, Mapping[str, object]],
     *,
     decode: bool,
 ) -> LayerFacts:

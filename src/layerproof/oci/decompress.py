@@ -18,6 +18,7 @@ from layerproof.errors import CompressionError, LayerproofError, LimitExceededEr
 from layerproof.oci.limits import Limits
 
 PIECE = 1 << 18  # bytes per output piece; large enough that Python's cost per piece vanishes
+_PORTION = 1 << 16  # bytes of compressed input for one call of a decoder
 
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
@@ -79,6 +80,13 @@ def _refuse_known(head: bytes) -> None:
             )
 
 
+def _portions(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Small inputs: decoders copy what they have not used yet, after every call."""
+    for chunk in chunks:
+        for start in range(0, len(chunk), _PORTION):
+            yield chunk[start : start + _PORTION]
+
+
 def _chained(head: bytes, source: Iterator[bytes]) -> Iterator[bytes]:
     if head:
         yield head
@@ -98,6 +106,7 @@ def _members(form: str, head: bytes, source: Iterator[bytes], limits: Limits) ->
     consumed = len(head)
     produced = 0
     data = head
+    source = _portions(source)
     decoder = _new(form, limits)
     errors = _decode_errors(form)
     while True:
