@@ -41,7 +41,8 @@ class Tree:
         self._children: dict[bytes, set[bytes]] | None = None
 
     def stack(self, entries: EntryTable) -> None:
-        """Put a layer on top without telling its changes. Raises LimitExceededError."""
+        """Put a layer on top without telling its changes. Raises LimitExceededError; the tree is
+        then as it was."""
         self._take(self._meet(entries))
 
     def apply(
