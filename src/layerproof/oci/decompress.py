@@ -59,7 +59,7 @@ def decompress(chunks: Iterable[bytes], limits: Limits) -> Iterator[bytes]:
     if form == "none":
         _refuse_known(head)
         return _bounded(_chained(head, source), limits)
-    return _members(form, head, source, limits)
+    return _members(form, _portions(_chained(head, source)), limits)
 
 
 def _at_least(size: int, data: bytes, source: Iterator[bytes]) -> Iterator[bytes]:
@@ -102,11 +102,10 @@ def _bounded(chunks: Iterator[bytes], limits: Limits) -> Iterator[bytes]:
         yield chunk
 
 
-def _members(form: str, head: bytes, source: Iterator[bytes], limits: Limits) -> Iterator[bytes]:
-    consumed = len(head)
+def _members(form: str, source: Iterator[bytes], limits: Limits) -> Iterator[bytes]:
+    data = b"".join(_at_least(_HEAD, b"", source))
+    consumed = len(data)
     produced = 0
-    data = head
-    source = _portions(source)
     decoder = _new(form, limits)
     errors = _decode_errors(form)
     while True:
