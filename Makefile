@@ -17,9 +17,10 @@ BENCH_STAMP := $(VENV)/.installed-bench
 run: $(STAMP)
 	@$(BIN)/layerproof demo
 
+# By file: the tests of a file share the servers and images that it starts.
 test: $(STAMP)
 	@scripts/setup-system.sh
-	$(BIN)/python -m pytest -n auto --dist loadgroup $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadfile $(PYTEST_ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

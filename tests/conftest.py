@@ -11,8 +11,6 @@ from hypothesis import HealthCheck, settings
 # Real images and real servers, for every test that asks for one.
 pytest_plugins = ["tests.e2e.fixtures"]
 
-SHARED = {"images", "open_registry", "closed_registry", "engine"}
-
 REPOSITORY = Path(__file__).resolve().parent.parent
 OFFLINE = (REPOSITORY / "tests" / "unit", REPOSITORY / "tests" / "property")
 
@@ -44,17 +42,6 @@ def _no_network(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
             monkeypatch.setattr(socket.socket, name, _refuse)
         monkeypatch.setattr(socket, "getaddrinfo", _refuse)
         monkeypatch.setattr(socket, "gethostbyname", _refuse)
-
-
-# tryfirst: xdist itself looks for the mark in this hook.
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With `-n auto --dist loadgroup`, one worker runs all tests on real images and servers: they
-    share them."""
-    for item in items:
-        used = set(getattr(item, "fixturenames", ()))
-        if item.get_closest_marker("real") or used & SHARED:
-            item.add_marker(pytest.mark.xdist_group("real"))
 
 
 @pytest.fixture(scope="session")
