@@ -80,7 +80,8 @@ def _changes(first: Tree, second: Tree) -> Iterator[Change]:
     after = {entry.path: entry for entry in second}
     for path in sorted(before.keys() | after.keys()):
         old, new = before.get(path), after.get(path)
-        if old != new:
+        # A root that no layer names is there all the same.
+        if old != new and (path or (old and new)):
             yield Change(_kind(old, new), path, old, new)
 
 

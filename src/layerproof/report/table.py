@@ -1,6 +1,6 @@
 """Tables for people. The table library is loaded here and nowhere else."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from rich import box
@@ -55,32 +55,47 @@ def show_image(view: ImageView, *, packages: bool) -> None:
         ("also", ", ".join(show_text(n) for n in view.names if n != image.reference)),
     ):
         if value:
-            console.print(Text(f"  {label:9}{value}"))
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("#", justify="right", no_wrap=True)
-    table.add_column("ChainID", no_wrap=True)
-    table.add_column("size", justify="right", no_wrap=True)
-    table.add_column("trust", no_wrap=True)
-    table.add_column("changes", no_wrap=True)
-    table.add_column("command", overflow="ellipsis", no_wrap=True, ratio=1)
-    for layer in view.layers:
-        table.add_row(
-            str(layer.layer.position),
-            layer.layer.chain_id.short,
-            human(_size(layer)),
-            Text("trusted", style="green") if layer.trust else Text("-"),
-            _changes(layer.chain),
-            Text(command_text(layer.layer.created_by)),
-        )
-    console.print(table)
-    console.print(
-        Text("changes: + added  ~ replaced  a mode or owner  - deleted  > link  s shadow")
-    )
+            console.print(Text(f"{label:9}{value}"), soft_wrap=True)
+    console.print()
+    for row in _stack(view):
+        console.print(row, soft_wrap=True)
+    console.print()
+    legend = "changes: + added  ~ replaced  a mode or owner  - deleted  > link  s shadowed"
+    console.print(Text(legend))
     for note in image.notes:
         console.print(Text(f"note: {show_text(note)}"))
     _show_skipped(console, view)
     if packages:
         _show_packages(console, view)
+
+
+def _stack(view: ImageView) -> Iterator[Text]:
+    """One line per layer, whatever the width: the command gives way, nothing else does."""
+    rows = [("#", "ChainID", "size", "trust", "changes", "command")]
+    rows += [
+        (
+            str(layer.layer.position),
+            layer.layer.chain_id.short,
+            human(_size(layer)),
+            "trusted" if layer.trust else "-",
+            _changes(layer.chain),
+            command_text(layer.layer.created_by),
+        )
+        for layer in view.layers
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(5)]
+    for number, row in enumerate(rows):
+        cells = [
+            cell.rjust(size) if column in (0, 2) else cell.ljust(size)
+            for column, (cell, size) in enumerate(zip(row, widths, strict=False))
+        ]
+        line = Text("  ".join(cells), style="bold" if number == 0 else "")
+        room = width() - len(line) - 2
+        command = row[5] if len(row[5]) <= room else row[5][: max(room - 1, 0)] + "…"
+        line.append("  " + command)
+        if row[3] == "trusted":
+            line.stylize("green", line.plain.index("trusted"), line.plain.index("trusted") + 7)
+        yield line
 
 
 def _size(layer: LayerView) -> int | None:

@@ -13,6 +13,7 @@ says so in its notes. For the DiffID the file is read once when it is resolved.
 import json
 import os
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from hashlib import sha256
 from typing import Protocol
 
@@ -50,7 +51,8 @@ class RootfsSource:
             limits=self._limits,
         )
         self._layers = image.layers
-        return image
+        # Its one note would be about the platform, which our own config cannot know.
+        return replace(image, notes=())
 
     def layers(self, wanted: Collection[int]) -> Iterator[tuple[Layer | None, Iterator[bytes]]]:
         """See `ImageSource.layers`."""
