@@ -23,7 +23,8 @@ def page(name: str) -> str:
 def test_command_reference_is_what_the_commands_say() -> None:
     path = ROOT / "scripts/command_reference.py"
     spec = importlib.util.spec_from_file_location("command_reference", path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     assert page("reference/commands.md") == module.reference(), "run scripts/command_reference.py"
@@ -61,7 +62,7 @@ def test_every_rule_has_its_page(rule: str) -> None:
 
 
 def markdown() -> list[Path]:
-    found = [p for p in ROOT.glob("*.md")] + list(DOCS.rglob("*.md"))
+    found = [*ROOT.glob("*.md"), *DOCS.rglob("*.md")]
     assert len(found) > 10
     return found
 
