@@ -1,6 +1,6 @@
 """Writes docs/reference/commands.md from the commands themselves; a test compares the two.
 
-    python scripts/command_reference.py
+python scripts/command_reference.py
 """
 
 import sys
