@@ -36,8 +36,6 @@ class ChecksumTable(dict[bytes, int]):
         declared = _octal_or_none(field)
         # POSIX: the field itself counts as eight spaces.
         value = -1 if declared is None else 1 + declared - 8 * 32 + sum(field)
-        if value >= 65_521:
-            value = -1
         if len(self) < self._MOST:
             self[field] = value
         return value

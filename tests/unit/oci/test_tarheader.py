@@ -267,7 +267,7 @@ def test_star_prefix_ends_where_its_times_begin() -> None:
 def test_malformed_time_in_a_star_header_is_refused() -> None:
     tail = bytes(131) + b"zz".ljust(12, b"\x00") + bytes(20) + b"tar\x00"
     with pytest.raises(TarError, match="atime is not a number"):
-        walk(header(b"name", tail=tail) + END)
+        walk(header(b"before") + header(b"name", tail=tail) + END)
 
 
 def test_prefix_of_a_seventh_edition_header_is_no_name() -> None:
