@@ -11,14 +11,15 @@ from layerproof.model.image import Image, Layer
 from layerproof.model.package import PackageChange
 from layerproof.oci import changecodec
 from layerproof.oci.entrycodec import decode
+from layerproof.oci.limits import Limits
 from layerproof.oci.tree import Tree
 
 
 class Stack:
     """The tree and the packages of an image's layers, put up one after the other."""
 
-    def __init__(self, index: Index, image: Image) -> None:
-        self.tree = Tree()
+    def __init__(self, index: Index, image: Image, limits: Limits | None = None) -> None:
+        self.tree = Tree(limits)
         self.packages = PackageTree()
         self._index = index
         self._image = image
@@ -62,17 +63,17 @@ class Stack:
         return entry is None or entry.kind != FILE
 
 
-def chain_records(index: Index, image: Image, analysers: str) -> list[ChainRecord]:
+def chain_records(index: Index, image: Image, analysers: str, limits: Limits) -> list[ChainRecord]:
     """The rows that the index lacks for this image's chains, lowest first.
 
     All contents must be in the index. Layers below the lowest missing row are only stacked up, not
-    compared; with no row missing nothing is decoded at all.
+    compared; with no row missing nothing is decoded at all. Raises LimitExceededError.
     """
     known = index.known_chains([layer.chain_id for layer in image.layers], analysers)
     missing = [layer.position for layer in image.layers if layer.chain_id not in known]
     if not missing:
         return []
-    stack = Stack(index, image)
+    stack = Stack(index, image, limits)
     records = []
     for layer in image.layers[: missing[-1] + 1]:
         if layer.position < missing[0]:

@@ -76,7 +76,7 @@ class Indexer:
         needs = self._needs(image)
         observer.resolved(image, [p for p, need in needs.items() if need is Need.NOTHING])
         self._read(source, image, needs, observer)
-        records = chain_records(self.index, image, self.analysers)
+        records = chain_records(self.index, image, self.analysers, self.limits)
         self.index.put_image(image, records, self.clock.now())
         return Indexed(image, needs)
 
