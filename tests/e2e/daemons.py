@@ -153,4 +153,21 @@ def docker_engine(folder: Path) -> Iterator[DockerEngine]:
         "--storage-driver=overlay2",
     ]
     with serving(command, folder / "log", lambda: accepts(socket.AF_UNIX, str(path))):
-        yield DockerEngine(path, folder)
+        running = DockerEngine(path, folder)
+        check_unpacking(running)
+        yield running
+
+
+def check_unpacking(engine: DockerEngine) -> None:
+    """An engine that starts may yet be unable to unpack a layer, in a chroot for example; and
+    clients that load an image do not always say so. Raises CannotStartError."""
+    empty_tar = bytes(10_240)
+    done = subprocess.run(
+        ["docker", "--host", engine.url, "import", "-", "probe:latest"],
+        input=empty_tar,
+        capture_output=True,
+        check=False,
+    )
+    if done.returncode:
+        said = done.stderr.decode("utf-8", "replace").strip()
+        raise CannotStartError(f"dockerd cannot unpack layers here: {said}")
