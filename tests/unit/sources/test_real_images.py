@@ -55,9 +55,9 @@ def unpacked(data: bytes) -> bytes:
     if data[:2] == b"\x1f\x8b":
         return gzip.decompress(data)
     if data[:4] == b"\x28\xb5\x2f\xfd":
-        import zstandard
+        from layerproof.oci.zstd import unpack
 
-        return zstandard.ZstdDecompressor().decompressobj().decompress(data)
+        return unpack(data)
     return data
 
 
