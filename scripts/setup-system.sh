@@ -22,6 +22,7 @@ dockerd:docker.io:a real Docker Engine
 npm:npm:images with Node packages
 bsdtar:libarchive-tools:comparison with bsdtar
 zstd:zstd:layers compressed by zstd
+podman:podman:comparison with podman
 '
 
 missing=
