@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import json
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,9 +16,10 @@ import click
 from layerproof.errors import ImageNotFoundError, UsageError
 
 if TYPE_CHECKING:
+    from layerproof.cli.progress import Bars, Silent
     from layerproof.config import Settings
-    from layerproof.engine.indexer import Indexed
-    from layerproof.engine.ports import Index, Observer
+    from layerproof.engine.needs import Indexed
+    from layerproof.engine.ports import ImageSource, Index
     from layerproof.model.image import Image, Platform
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -64,24 +66,19 @@ class App:
 
     def read(self, text: str, platform: str | None) -> Indexed:
         """Index an image as far as it is not, and say what was done."""
-        from layerproof import wiring
-
-        source = wiring.open_source(wiring.read_reference(text), self.settings, self.index)
-        indexer = wiring.open_indexer(self.settings, self.index)
-        observer = self._observer()
-        try:
-            return indexer.run(source, observer, platform=parse_platform(platform))
-        finally:
-            source.close()
-            getattr(observer, "stop", lambda: None)()
+        with self._source(text) as source:
+            return self._index_image(source, source.resolve(parse_platform(platform)))
 
     def image(self, text: str, platform: str | None, *, offline: bool = False) -> Image:
         """An image by reference, indexed first if need be; by digest, and with `offline`, what the
         index knows. Raises ImageNotFoundError."""
+        from layerproof.analysis.current import CURRENT
         from layerproof.engine.lookup import find_image
+        from layerproof.engine.needs import is_indexed
 
-        found = find_image(self.index, text, parse_platform(platform), offline=offline)
-        if found is not None and (offline or self._complete(found)):
+        wanted = parse_platform(platform)
+        found = find_image(self.index, text, wanted, offline=offline, analysers=CURRENT)
+        if found is not None:
             return found
         if offline:
             raise ImageNotFoundError(
@@ -89,16 +86,32 @@ class App:
                 where=text,
                 remedy="leave out --offline, or index it: layerproof index " + text,
             )
-        return self.read(text, platform).image
+        with self._source(text) as source:
+            image = source.resolve(wanted)
+            if is_indexed(self.index, image, CURRENT):
+                return image
+            return self._index_image(source, image).image
 
-    def _complete(self, image: Image) -> bool:
-        """Whether every layer was read by today's analysers."""
-        from layerproof.analysis.registry import ANALYSERS, analysers_key
+    @contextmanager
+    def _source(self, text: str) -> Iterator[ImageSource]:
+        from layerproof import wiring
 
-        chains = {layer.chain_id for layer in image.layers}
-        return self.index.known_chains(chains, analysers_key(ANALYSERS)) == chains
+        source = wiring.open_source(wiring.read_reference(text), self.settings, self.index)
+        try:
+            yield source
+        finally:
+            source.close()
 
-    def _observer(self) -> Observer:
+    def _index_image(self, source: ImageSource, image: Image) -> Indexed:
+        from layerproof import wiring
+
+        observer = self._observer()
+        try:
+            return wiring.open_indexer(self.settings, self.index).run(source, observer, image=image)
+        finally:
+            observer.stop()
+
+    def _observer(self) -> Bars | Silent:
         from layerproof.cli.progress import Bars, Silent
 
         return Bars() if sys.stderr.isatty() and not self.quiet and not self.json else Silent()

@@ -57,13 +57,13 @@ def command(
 
 def judge(app: App, image: Image, policy: Policy, now: datetime) -> int:
     """Decide on an indexed image and print the verdict; the exit code."""
-    from layerproof.analysis.registry import ANALYSERS, analysers_key
+    from layerproof.analysis.current import CURRENT
     from layerproof.engine.evaluator import evaluate
     from layerproof.engine.facts import gather
     from layerproof.model.verdict import Decision
 
     facts = gather(app.index, image, now)
-    verdict = evaluate(facts, policy, analysers=analysers_key(ANALYSERS))
+    verdict = evaluate(facts, policy, analysers=CURRENT)
     if app.json:
         from layerproof.report.documents import verdict_document
 

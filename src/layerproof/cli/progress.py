@@ -26,6 +26,9 @@ class Silent:
     def layer_done(self, position: int) -> None:
         """See `engine.ports.Observer`."""
 
+    def stop(self) -> None:
+        """Nothing to take away."""
+
 
 class Bars:
     """One bar for all layers that must be read, on standard error.

@@ -14,42 +14,22 @@
 A crash at any point leaves finished layers in the index and nothing else; the next run goes on.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from enum import Enum
 
 from layerproof.analysis.dispatch import Dispatch
 from layerproof.analysis.registry import analysers_key
 from layerproof.engine.chains import chain_records
+from layerproof.engine.needs import Indexed, Need, need_now, needs_of, wrong_contents
 from layerproof.engine.ports import DONE, Clock, ImageSource, Index, Observer, Workers
 from layerproof.errors import DigestMismatchError, LayerproofError
 from layerproof.model.contents import BlobRecord, Contents
-from layerproof.model.digest import DiffId, Digest
+from layerproof.model.digest import DiffId
 from layerproof.model.image import Image, Layer, Platform
 from layerproof.oci.entrycodec import encode, file_filter, path_filter
 from layerproof.oci.limits import Limits
 from layerproof.oci.reader import BlobReader, Stream, read_layer, verify_blob
 from layerproof.oci.tar import TarWalker
-
-
-class Need(Enum):
-    """What has to be done for a layer."""
-
-    READ = "read"
-    VERIFY = "verify"
-    NOTHING = "nothing"
-
-
-@dataclass(frozen=True, slots=True)
-class Indexed:
-    """What one run did. Positions of the image's layers."""
-
-    image: Image
-    needs: Mapping[int, Need]
-
-    def positions(self, need: Need) -> tuple[int, ...]:
-        """The layers with this need, lowest first."""
-        return tuple(p for p, n in sorted(self.needs.items()) if n is need)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,52 +48,23 @@ class Indexer:
         return analysers_key(self.dispatch.analysers)
 
     def run(
-        self, source: ImageSource, observer: Observer, *, platform: Platform | None = None
+        self,
+        source: ImageSource,
+        observer: Observer,
+        *,
+        platform: Platform | None = None,
+        image: Image | None = None,
     ) -> Indexed:
-        """Index one image. Raises SourceError, CorruptImageError, LimitExceededError,
-        IndexUnavailableError; finished layers stay indexed then."""
-        image = source.resolve(platform)
-        needs = self._needs(image)
+        """Index one image: `image` where the source has resolved it already. Raises SourceError,
+        CorruptImageError, LimitExceededError, IndexUnavailableError; finished layers stay indexed
+        then."""
+        image = image or source.resolve(platform)
+        needs = needs_of(self.index, image, self.analysers)
         observer.resolved(image, [p for p, need in needs.items() if need is Need.NOTHING])
         self._read(source, image, needs, observer)
         records = chain_records(self.index, image, self.analysers, self.limits)
         self.index.put_image(image, records, self.clock.now())
         return Indexed(image, needs)
-
-    # --- step 2 ----------------------------------------------------------------------------------
-
-    def _needs(self, image: Image) -> dict[int, Need]:
-        diff_ids = {layer.diff_id for layer in image.layers}
-        known = self.index.known_contents(diff_ids, self.analysers)
-        blobs = self.index.blobs({la.blob.digest for la in image.layers if la.blob is not None})
-        needs = {}
-        planned: set[DiffId] = set()
-        verified: set[tuple[DiffId, str]] = set()
-        for layer in image.layers:
-            if (layer.diff_id, _blob_name(layer)) in verified:
-                needs[layer.position] = Need.NOTHING  # a layer that stands twice in the image
-                continue
-            needs[layer.position] = self._need(layer, known | planned, blobs)
-            planned.add(layer.diff_id)
-            verified.add((layer.diff_id, _blob_name(layer)))
-        return needs
-
-    @staticmethod
-    def _need(layer: Layer, known: Collection[DiffId], blobs: Mapping[Digest, DiffId]) -> Need:
-        if layer.blob is None or layer.blob.digest == layer.diff_id:
-            return Need.NOTHING if layer.diff_id in known else Need.READ
-        held = blobs.get(layer.blob.digest)
-        if held is not None and held != layer.diff_id:
-            raise _wrong_contents(layer, held)
-        if layer.diff_id not in known:
-            return Need.READ
-        return Need.NOTHING if held is not None else Need.VERIFY
-
-    def _need_now(self, layer: Layer) -> Need:
-        """Again, once the layer is ours: another process may have read it while we waited."""
-        known = self.index.known_contents([layer.diff_id], self.analysers)
-        blobs = self.index.blobs([layer.blob.digest]) if layer.blob is not None else {}
-        return self._need(layer, known, blobs)
 
     # --- step 3 ----------------------------------------------------------------------------------
 
@@ -146,7 +97,7 @@ class Indexer:
             outweighs = len(jobs) == 1 or 2 * sizes[position] >= total > 0
             threads = self.workers.count > 1 and outweighs
             with self.index.claim(image.layers[position].diff_id):
-                need = self._need_now(image.layers[position])
+                need = need_now(self.index, image.layers[position], self.analysers)
                 if need is not Need.NOTHING:
                     for _, chunks in source.layers([position]):
                         layer = image.layers[position]
@@ -242,10 +193,6 @@ class Indexer:
         )
 
 
-def _blob_name(layer: Layer) -> str:
-    return layer.blob.digest if layer.blob is not None else layer.diff_id
-
-
 def _stored_size(layer: Layer) -> int:
     return layer.blob.size if layer.blob is not None else 0
 
@@ -270,11 +217,4 @@ def _check_diff_id(found: DiffId, layer: Layer | None, image: Image) -> None:
                 remedy="the archive does not hold what its config states; save the image again",
             )
     elif found != layer.diff_id:
-        raise _wrong_contents(layer, found)
-
-
-def _wrong_contents(layer: Layer, found: DiffId) -> DigestMismatchError:
-    return DigestMismatchError(
-        f"layer {layer.position} decompresses to {found}, the config states {layer.diff_id}",
-        remedy="manifest and config contradict each other: do not use this image",
-    )
+        raise wrong_contents(layer, found)

@@ -1,6 +1,7 @@
 """Images that the index can answer for by itself: digests name bytes, which do not change."""
 
 import re
+from dataclasses import replace
 
 from layerproof.engine.ports import ImageRecord, Index
 from layerproof.model.digest import Digest
@@ -11,26 +12,36 @@ _DIGEST = re.compile(r"sha256:[a-f0-9]{64}")
 
 
 def find_image(
-    index: Index, text: str, platform: Platform | None, *, offline: bool = False
+    index: Index, text: str, platform: Platform | None, *, offline: bool, analysers: str
 ) -> Image | None:
     """The indexed image that `text` names, None when only its source can tell.
 
     A bare digest is looked up among manifests and configs. A reference with a manifest digest is
     looked up by that digest alone; any other reference only with `offline`: a tag may have moved.
+    Unless `offline`, all of its layers must have been read by these analysers.
     """
+    record, reference = _record(index, text, offline=offline)
+    if record is None or (platform is not None and record.image.platform != platform):
+        return None
+    chains = {layer.chain_id for layer in record.image.layers}
+    if not offline and index.known_chains(chains, analysers) != chains:
+        return None
+    return replace(record.image, reference=reference)
+
+
+def _record(index: Index, text: str, *, offline: bool) -> tuple[ImageRecord | None, str]:
     if _DIGEST.fullmatch(text):
         digest = Digest(text)
-        record = index.image_by_manifest(digest) or index.image_by_config(digest)
-        return _as(record, platform, text)
+        return index.image_by_manifest(digest) or index.image_by_config(digest), text
     reference = _registry_reference(text)
     if reference is not None and reference.digest is not None:
         record = index.image_by_manifest(reference.digest)
         if record is not None and record.image.manifest_digest == reference.digest:
-            return _as(record, platform, str(reference))
+            return record, str(reference)
     if offline:
-        records = index.images_by_name(str(reference or parse_reference(text)))
-        return _as(records[0] if records else None, platform, str(reference))
-    return None
+        name = str(reference or parse_reference(text))
+        return next(iter(index.images_by_name(name)), None), name
+    return None, text
 
 
 def _registry_reference(text: str) -> Reference | None:
@@ -38,11 +49,3 @@ def _registry_reference(text: str) -> Reference | None:
     if not text.startswith("docker://"):
         return None
     return parse_reference(text)
-
-
-def _as(record: ImageRecord | None, platform: Platform | None, reference: str) -> Image | None:
-    if record is None or (platform is not None and record.image.platform != platform):
-        return None
-    from dataclasses import replace
-
-    return replace(record.image, reference=reference)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import click
 
-from layerproof.engine.indexer import Indexed, Need
+from layerproof.engine.needs import Indexed, Need
 from layerproof.model.finding import Effect, Finding, Severity, Status
 from layerproof.model.image import Image
 from layerproof.model.verdict import Decision, LayerVerdict, Trust, Verdict

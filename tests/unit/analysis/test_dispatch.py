@@ -3,9 +3,10 @@
 import pytest
 from tests.unit.analysis.layers import FILE, HARDLINK, add, names, read
 
+from layerproof.analysis.current import CURRENT
 from layerproof.analysis.dispatch import Dispatch, LayerResult
 from layerproof.analysis.interface import Collector, Facts, Interest
-from layerproof.analysis.registry import dispatch
+from layerproof.analysis.registry import ANALYSERS, analysers_key, dispatch
 from layerproof.model.entry import DIRECTORY, SYMLINK, WHITEOUT, EntryTable
 
 STATUS = b"var/lib/dpkg/status"
@@ -208,3 +209,7 @@ def test_endless_reports_are_counted() -> None:
     assert len(result.skipped) == 1_001
     assert ("node", b"", "500 more were skipped") in result.skipped
     assert len(result.package_files) == 1_500
+
+
+def test_current_names_the_analysers_of_today() -> None:
+    assert analysers_key(ANALYSERS) == CURRENT

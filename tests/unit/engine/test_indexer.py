@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 import pytest
 
 from layerproof.analysis.registry import analysers_key, dispatch
-from layerproof.engine.indexer import Indexed, Indexer, Need
+from layerproof.engine.indexer import Indexer
+from layerproof.engine.needs import Indexed, Need
 from layerproof.errors import (
     CompressionError,
     CorruptImageError,

@@ -1,0 +1,7 @@
+"""What today's analysers are called together, for those who only compare.
+
+Importing the analysers to ask them costs more than a whole look-up; a test compares this text with
+`layerproof.analysis.registry`.
+"""
+
+CURRENT = "apk@1 dpkg@1 entries@1 node@1 os-release@1 privileges@1 programs@1 python@1"
