@@ -8,9 +8,8 @@ package) and L (licence). Newer releases keep the database below `usr/lib`.
 from typing import NamedTuple
 
 from layerproof.analysis.collecting import (
-    MAX_RECORDS,
     SkipLog,
-    UnusableFieldError,
+    database,
     licence,
     record_pattern,
     records,
@@ -57,18 +56,8 @@ class _Collector:
     def file(self, path: bytes, index: int, data: bytes) -> None:
         if self._distribution.file(path, data):
             return
-        found: dict[tuple[str, str], _Record] = {}
-        for fields in records(data, _FIELDS, b"p"):
-            if fields is None:
-                self._skipped.add(path, f"more than {MAX_RECORDS} records; the rest was not read")
-                break
-            try:
-                record = _record(fields)
-            except UnusableFieldError as error:
-                self._skipped.add(path, f"a record was not used: {error}")
-                continue
-            found[record.name, record.architecture] = record
-        self._databases[path] = list(found.values())
+        found = records(data, _FIELDS, b"p")
+        self._databases[path] = database(path, found, _record, self._skipped)
 
     def finish(self, entries: EntryTable) -> Facts:
         distribution = self._distribution.id

@@ -1,9 +1,12 @@
 """What the collectors share: fields from hostile bytes, bounded reports, records of a database."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Protocol, TypeVar
 
-from layerproof.analysis.interface import Skipped
+from layerproof.analysis.interface import Facts, Skipped
+from layerproof.model.entry import EntryTable
+from layerproof.model.package import Package
 
 MAX_FIELD = 4096  # bytes of a name, version, architecture or source
 MAX_LICENCE = 256  # characters; more is a licence's text, not its name
@@ -135,3 +138,73 @@ def _blocks(data: bytes) -> Iterator[bytes]:
         yield data[start:end]
         start = end
     yield data[start:]
+
+
+class NamedRecord(Protocol):
+    """A package as a database has it."""
+
+    @property
+    def name(self) -> str:
+        """The package."""
+
+    @property
+    def architecture(self) -> str:
+        """Names are unique per architecture."""
+
+
+R = TypeVar("R", bound=NamedRecord)
+
+
+def database(
+    path: bytes,
+    found: Iterator[dict[bytes, bytes] | None],
+    make: Callable[[dict[bytes, bytes]], R],
+    skipped: SkipLog,
+) -> list[R]:
+    """One record per package of a database, the last of a name and architecture. What `make`
+    refuses with UnusableFieldError, and what `records` left out, is reported."""
+    kept: dict[tuple[str, str], R] = {}
+    for fields in found:
+        if fields is None:
+            skipped.add(path, f"more than {MAX_RECORDS} records; the rest was not read")
+            break
+        try:
+            record = make(fields)
+        except UnusableFieldError as error:
+            skipped.add(path, f"a record was not used: {error}")
+            continue
+        kept[record.name, record.architecture] = record
+    return list(kept.values())
+
+
+class OneFileEach:
+    """The collector for packages that have a metadata file of their own."""
+
+    def __init__(
+        self,
+        analyser: str,
+        accepts: Callable[[bytes], bool],
+        parse: Callable[[bytes, bytes], Package | None],
+    ) -> None:
+        self._accepts = accepts
+        self._parse = parse
+        self._found: dict[bytes, Package | None] = {}
+        self._skipped = SkipLog(analyser)
+
+    def file(self, path: bytes, index: int, data: bytes) -> None:
+        """See `interface.Collector`."""
+        if not self._accepts(path):
+            return
+        if len(self._found) >= MAX_PACKAGES:
+            self._skipped.add(path, f"more than {MAX_PACKAGES} such packages in one layer")
+            return
+        try:
+            self._found[path] = self._parse(path, data)
+        except UnusableFieldError as error:
+            self._found[path] = None
+            self._skipped.add(path, str(error))
+
+    def finish(self, entries: EntryTable) -> Facts:
+        """See `interface.Collector`."""
+        packages = tuple(package for package in self._found.values() if package is not None)
+        return Facts(packages, tuple(self._found), {}, self._skipped.result())

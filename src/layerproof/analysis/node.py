@@ -11,14 +11,12 @@ Source: npm docs "package.json" and "folders"; Node.js "Loading from node_module
 """
 
 from layerproof.analysis.collecting import (
-    MAX_PACKAGES,
-    SkipLog,
+    OneFileEach,
     UnusableFieldError,
     licence,
     required,
 )
-from layerproof.analysis.interface import Collector, Facts, Interest
-from layerproof.model.entry import EntryTable
+from layerproof.analysis.interface import Collector, Interest
 from layerproof.model.package import Package, PackageType
 
 _NAME = b"package.json"
@@ -82,28 +80,6 @@ def parse(path: bytes, data: bytes) -> Package | None:
     )
 
 
-class _Collector:
-    def __init__(self) -> None:
-        self._found: dict[bytes, Package | None] = {}
-        self._skipped = SkipLog(NodeAnalyser.id)
-
-    def file(self, path: bytes, index: int, data: bytes) -> None:
-        if not accepts(path):
-            return
-        if len(self._found) >= MAX_PACKAGES:
-            self._skipped.add(path, f"more than {MAX_PACKAGES} Node packages in one layer")
-            return
-        try:
-            self._found[path] = parse(path, data)
-        except UnusableFieldError as error:
-            self._found[path] = None
-            self._skipped.add(path, str(error))
-
-    def finish(self, entries: EntryTable) -> Facts:
-        packages = tuple(package for package in self._found.values() if package is not None)
-        return Facts(packages, tuple(self._found), {}, self._skipped.result())
-
-
 class NodeAnalyser:
     """Packages only."""
 
@@ -113,4 +89,4 @@ class NodeAnalyser:
 
     def start(self) -> Collector:
         """A fresh collector."""
-        return _Collector()
+        return OneFileEach(self.id, accepts, parse)

@@ -9,14 +9,11 @@ block counts; it ends at the first blank line. The first field of a name wins, a
 import re
 
 from layerproof.analysis.collecting import (
-    MAX_PACKAGES,
-    SkipLog,
-    UnusableFieldError,
+    OneFileEach,
     licence,
     required,
 )
-from layerproof.analysis.interface import Collector, Facts, Interest
-from layerproof.model.entry import EntryTable
+from layerproof.analysis.interface import Collector, Interest
 from layerproof.model.package import Package, PackageType
 
 _MAX_HEADER = 1 << 20
@@ -66,28 +63,6 @@ def parse(path: bytes, data: bytes) -> Package:
     )
 
 
-class _Collector:
-    def __init__(self) -> None:
-        self._found: dict[bytes, Package | None] = {}
-        self._skipped = SkipLog(PythonAnalyser.id)
-
-    def file(self, path: bytes, index: int, data: bytes) -> None:
-        if not accepts(path):
-            return
-        if len(self._found) >= MAX_PACKAGES:
-            self._skipped.add(path, f"more than {MAX_PACKAGES} Python packages in one layer")
-            return
-        try:
-            self._found[path] = parse(path, data)
-        except UnusableFieldError as error:
-            self._found[path] = None
-            self._skipped.add(path, str(error))
-
-    def finish(self, entries: EntryTable) -> Facts:
-        packages = tuple(package for package in self._found.values() if package is not None)
-        return Facts(packages, tuple(self._found), {}, self._skipped.result())
-
-
 class PythonAnalyser:
     """Packages only."""
 
@@ -101,4 +76,4 @@ class PythonAnalyser:
 
     def start(self) -> Collector:
         """A fresh collector."""
-        return _Collector()
+        return OneFileEach(self.id, accepts, parse)
