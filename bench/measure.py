@@ -7,8 +7,9 @@ Time and memory are taken in separate runs, so that the sampler does not slow do
 - Memory, every ~10 ms, summed over the whole process tree: PSS (/proc/PID/smaps_rollup), which
   counts a page that n processes share as 1/n in each, so that the sum is what the tree really
   occupies; and RSS (/proc/PID/statm), which counts such a page n times. For one process the two are
-  nearly the same. `largest` is ru_maxrss, the kernel's own exact peak of the largest process: where
-  it is above the sampled PSS, the sampler missed a peak, and the table shows the higher.
+  nearly the same. `largest` is the peak of the largest process as the kernel keeps it (VmHWM): where
+  it is above the sampled PSS, the sampler missed a peak, and the table shows the higher. ru_maxrss
+  will not do: a process inherits in it what its parent had before exec.
 """
 
 import os
@@ -35,14 +36,14 @@ class Cost:
 
     wall: float
     cpu: float
-    largest: int
+    largest: int | None = None
     pss: int | None = None
     rss: int | None = None
 
     @property
     def memory(self) -> int:
         """The peak that is reported."""
-        return max(self.largest, self.pss or 0)
+        return max(self.largest or 0, self.pss or 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,16 @@ def resident(pid: int) -> tuple[int, int]:
     return 0, 0
 
 
+def peak(pid: int) -> int:
+    """The highest RSS that one process has had since exec; zero when it is gone."""
+    try:
+        status = (PROC / str(pid) / "status").read_text()
+    except OSError:
+        return 0
+    found = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:")]
+    return int(found[0]) * 1024 if found else 0
+
+
 class Sampler(threading.Thread):
     """Keeps the highest sums over the tree below `root` until `stop` is called."""
 
@@ -98,12 +109,15 @@ class Sampler(threading.Thread):
         super().__init__(daemon=True)
         self.pss = 0
         self.rss = 0
+        self.largest = 0
         self._root = root
         self._over = threading.Event()
 
     def run(self) -> None:
         while not self._over.wait(INTERVAL):
-            each = [resident(pid) for pid in process_tree(self._root)]
+            tree = process_tree(self._root)
+            each = [resident(pid) for pid in tree]
+            self.largest = max(self.largest, *(peak(pid) for pid in tree), 0)
             self.pss = max(self.pss, sum(pss for pss, _ in each))
             self.rss = max(self.rss, sum(rss for _, rss in each))
 
@@ -147,7 +161,7 @@ def run_once(
     return Cost(
         wall=wall,
         cpu=usage.ru_utime + usage.ru_stime,
-        largest=usage.ru_maxrss * 1024,
+        largest=sampler.largest if sampler else None,
         pss=sampler.pss if sampler else None,
         rss=sampler.rss if sampler else None,
     )
@@ -178,10 +192,10 @@ def summarise(timed: Sequence[Cost], sampled: Cost) -> Summary:
     return Summary(
         wall=statistics.median(cost.wall for cost in timed),
         cpu=statistics.median(cost.cpu for cost in timed),
-        memory=max(sampled.memory, *(cost.largest for cost in timed)),
+        memory=sampled.memory,
         pss=sampled.pss or 0,
         rss=sampled.rss or 0,
-        largest=max(sampled.largest, *(cost.largest for cost in timed)),
+        largest=sampled.largest or 0,
         runs=len(timed),
         walls=tuple(round(cost.wall, 4) for cost in timed),
     )
