@@ -339,8 +339,6 @@ class TarWalker:
         self._pending = False
         for note in member.notes:
             self._note(note)
-        if member.is_metadata:
-            return self._pass_data(start, len(chunk), member.stored)
         if member.sparse is not None:
             self._count_sparse(member.size, offset)
         index = self._add(member, offset)

@@ -69,7 +69,6 @@ class Member:
     xattrs: dict[str, bytes]
     sparse: SparseMap | None
     notes: list[str]
-    is_metadata: bool  # of AUFS: no runtime unpacks it
 
 
 def read_member(
@@ -98,11 +97,9 @@ def read_member(
     if tarnames.escapes(name):
         notes.append("name that climbs above the root, taken as a chroot takes it")
     path = tarnames.clean_path(name)
-    is_metadata = tarnames.is_metadata(path)
-    if is_metadata:
-        notes.append("AUFS metadata, skipped as runtimes do")
-    else:
-        path, kind = tarnames.classify(path, kind, offset)
+    if tarnames.is_metadata(path):
+        notes.append("AUFS metadata, taken as files because some runtimes unpack it")
+    path, kind = tarnames.classify(path, kind, offset)
     if kind in (SYMLINK, HARDLINK):
         link = _link(link, kind, notes, offset, limits)
     return Member(
@@ -116,7 +113,6 @@ def read_member(
         xattrs=tarpax.pax_xattrs(pax, offset, limits) if pax else {},
         sparse=sparse,
         notes=notes,
-        is_metadata=is_metadata,
     )
 
 
@@ -186,8 +182,4 @@ def _link(link: bytes, kind: int, notes: list[str], offset: int, limits: Limits)
         return link
     if tarnames.escapes(link):
         notes.append("hard link that climbs above the root, taken as a chroot takes it")
-    target = tarnames.clean_path(link)
-    if tarnames.is_metadata(target):
-        # Docker keeps such files aside as targets. We do not: refuse rather than lose contents.
-        raise TarError("hard link to AUFS metadata", offset=offset)
-    return target
+    return tarnames.clean_path(link)

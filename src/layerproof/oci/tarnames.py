@@ -4,8 +4,9 @@
    `..` is taken lexically and stops at the root, as containerd takes it.
 2. Last parts that start with `.wh.` are whiteouts (OCI image-spec, layer.md "Whiteouts"), whatever
    the type of the entry.
-3. Names that start with `.wh..wh.` are AUFS metadata, which no runtime unpacks; `.wh..wh..opq` is
-   the one exception.
+3. Names that start with `.wh..wh.` are AUFS metadata, but for `.wh..wh..opq`. Runtimes do not
+   agree: containerd and umoci unpack them and what lies in them, podman does for some spellings. So
+   they are entries like any other, under the names that they have; nothing hides there.
 """
 
 from layerproof.errors import TarError
@@ -42,7 +43,7 @@ def escapes(name: bytes) -> bool:
 
 
 def is_metadata(path: bytes) -> bool:
-    """Whether a clean path is AUFS metadata."""
+    """Whether a clean path is AUFS metadata, or in it: only names at the root are."""
     return path.startswith(_METADATA) and path != _OPAQUE
 
 
@@ -52,7 +53,7 @@ def classify(path: bytes, kind: int, offset: int) -> tuple[bytes, int]:
     Raises TarError for names that runtimes refuse.
     """
     folder, _, last = path.rpartition(b"/")
-    if not last.startswith(_WHITEOUT):
+    if not last.startswith(_WHITEOUT) or (not folder and is_metadata(path)):
         if not path and kind != DIRECTORY:
             raise TarError("the root of the image is not a folder", offset=offset)
         return path, kind

@@ -89,6 +89,10 @@ def check_pax_times(records: Mapping[str, bytes], offset: int) -> None:
 def pax_xattrs(records: Mapping[str, bytes], offset: int, limits: Limits) -> dict[str, bytes]:
     """Extended attributes; `SCHILY.xattr.` is the form that container tools write and read."""
     found = {key[len(_XATTR) :]: v for key, v in records.items() if key.startswith(_XATTR)}
+    for name in found:
+        # A tar that steers the overlay itself: some runtimes set these, and folders vanish or move.
+        if name.startswith(("trusted.overlay.", "user.overlay.")):
+            raise TarError(f"attribute {name[:60]} of the overlay file system", offset=offset)
     if found and sum(len(name) + len(v) for name, v in found.items()) > limits.xattr_bytes:
         raise LimitExceededError(
             f"extended attributes larger than {limits.xattr_bytes} bytes (at offset {offset})",

@@ -6,6 +6,7 @@ from tests.unit.oci.tars import END, V7, entries, long_name, member, only, pax, 
 from layerproof.errors import TarError
 from layerproof.model.entry import DIRECTORY, FILE, OPAQUE, SYMLINK, WHITEOUT
 from layerproof.oci.tarnames import clean_path, escapes
+from layerproof.testing.images import member as image_member
 
 # --- names ---------------------------------------------------------------------------------------
 
@@ -171,16 +172,26 @@ def test_whiteout_prefix_inside_a_name_is_no_whiteout() -> None:
     "name",
     [b".wh..wh.plnk/", b".wh..wh.plnk/12.34", b".wh..wh.aufs", b"./.wh..wh.orph/x", b"/.wh..wh.x"],
 )
-def test_aufs_metadata_is_skipped_and_noted(name: bytes) -> None:
-    walked = walk(member(name, b"data" * 200) + member(b"next") + END)
-    assert [entry.path for entry in walked.entries] == [b"next"]
-    assert walked.walker.notes == {"AUFS metadata, skipped as runtimes do": 1}
+def test_aufs_metadata_hides_nothing(name: bytes) -> None:
+    """containerd and umoci unpack such names, so a setuid file there would run."""
+    walked = walk(member(name, b"data" * 200, mode=0o4755) + member(b"next") + END)
+    first, second = walked.entries
+    assert first.path.startswith(b".wh..wh.")
+    assert (first.kind in (FILE, DIRECTORY), first.mode, second.path) == (True, 0o4755, b"next")
+    assert list(walked.walker.notes) == [
+        "AUFS metadata, taken as files because some runtimes unpack it"
+    ]
 
 
-def test_hard_link_into_aufs_metadata_is_refused() -> None:
-    """Its contents would come from a file that no layer shows."""
+def test_hard_link_into_aufs_metadata_is_a_hard_link() -> None:
     tar = member(b".wh..wh.plnk/12.34", b"payload") + member(
         b"bin/sh", kind=b"1", link=b"/.wh..wh.plnk/12.34"
     )
-    with pytest.raises(TarError, match=r"hard link to AUFS metadata \(at offset 1024\)"):
-        walk(tar + END)
+    assert [entry.link for entry in walk(tar + END).entries] == [None, b".wh..wh.plnk/12.34"]
+
+
+@pytest.mark.parametrize("name", ["trusted.overlay.opaque", "user.overlay.redirect"])
+def test_attribute_that_steers_the_overlay_is_refused(name: str) -> None:
+    tar = image_member(b"usr/local", b"5", mode=0o755, xattrs={name: b"y"}) + END
+    with pytest.raises(TarError, match=r"of the overlay file system"):
+        walk(tar)
