@@ -11,7 +11,11 @@ from collections.abc import Mapping
 
 from layerproof.policy.model import Policy, RulePolicy
 from layerproof.rules.interface import RuleSettings
-from layerproof.rules.protected_path import ProtectedPath, ProtectedPathSettings
+from layerproof.rules.protected_path import (
+    BUILT_IN_EXCEPTIONS,
+    ProtectedPath,
+    ProtectedPathSettings,
+)
 from layerproof.rules.registry import RULES
 
 # What a layer may not replace, delete, re-mode, re-link or shadow, if a layer below has it.
@@ -148,12 +152,9 @@ REFUSED_CREATIONS: tuple[str, ...] = (
     "/root/.ssh/rc",
 )
 
-# Inside protected folders, and changed by every ordinary installation.
-EXCEPTIONS: tuple[str, ...] = (
-    "/lib/apk/db/**",
-    "/usr/lib/locale/**",
-    "/usr/lib/sysimage/**",
-)
+# Inside protected folders, and changed by every ordinary installation. The rule has them, since it
+# lets them free less than an operator's own exceptions.
+EXCEPTIONS: tuple[str, ...] = BUILT_IN_EXCEPTIONS
 
 # Settings whose defaults are a matter of policy, not of the rule.
 _SETTINGS: Mapping[str, RuleSettings] = {

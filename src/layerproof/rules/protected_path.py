@@ -12,6 +12,7 @@ Judged are the changes that a layer makes to the tree below it (`layerproof.mode
    b. a hard link to a protected file of a lower layer,
    c. a device, or a file with setuid, setgid or capabilities. This, unlike all else, is also judged
       on paths that are not protected, and when an existing file gains such a right.
+   The built-in exceptions do not free of a and c, an operator's own do.
 3. On the lowest layer of an image nothing lies below that could be changed, and what a root file
    system brings is judged by `trusted-base`: 2a and 2c begin with the second layer.
 4. A layer that was not indexed makes `unknown`, and so does one whose changes are counted but not
@@ -47,6 +48,14 @@ MAX_FINDINGS = 50  # per layer, before the rest is summed up
 MAX_EXAMPLES = 20  # paths that a finding's evidence lists
 # Additions are recorded only here: elsewhere, a list of refused creations would never match.
 RECORDED_ADDITIONS = (*(f"/{folder.decode()}" for folder in SENSITIVE_ADDITIONS), "/home/*/.")
+
+# Inside protected folders, and changed by every ordinary installation. These free contents only:
+# refused creations and privileged files count here, too, unless an operator's exception says so.
+BUILT_IN_EXCEPTIONS = (
+    "/lib/apk/db/**",
+    "/usr/lib/locale/**",
+    "/usr/lib/sysimage/**",
+)
 
 _CAPABILITY = "security.capability"
 _SETUID, _SETGID = 0o4000, 0o2000
@@ -184,7 +193,14 @@ class ProtectedPath:
 class _Lists:
     """The settings, ready for matching."""
 
-    __slots__ = ("_above_creation", "_creation", "_exceptions", "_paths", "_privileged")
+    __slots__ = (
+        "_above_creation",
+        "_creation",
+        "_exceptions",
+        "_operators",
+        "_paths",
+        "_privileged",
+    )
 
     def __init__(self, settings: ProtectedPathSettings) -> None:
         self._paths = GlobSet(settings.paths)
@@ -193,6 +209,9 @@ class _Lists:
             above for glob in settings.creation for above in parents(glob)
         )
         self._exceptions = GlobSet(settings.exceptions)
+        self._operators = GlobSet(
+            glob for glob in settings.exceptions if glob not in BUILT_IN_EXCEPTIONS
+        )
         self._privileged = settings.privileged
 
     def hit(self, change: Change, *, above: bool) -> Hit | None:
@@ -235,14 +254,14 @@ class _Lists:
         glob = self._creation.match(path)
         if glob is None and change.after.kind == SYMLINK:
             glob = self._above_creation.match(path)
-        if glob is None or self._exceptions.match(path) is not None:
+        if glob is None or self._operators.match(path) is not None:
             return None
         return Hit(change, "created", glob, exact=not is_wild(glob))
 
     def _gained(self, change: Change) -> Hit | None:
         if not self._privileged or not _rights(change):
             return None
-        if self._exceptions.match(change.path) is not None:
+        if self._operators.match(change.path) is not None:
             return None
         return Hit(change, "privileged", "", exact=False)
 

@@ -289,6 +289,33 @@ def test_privileged_files_pass_only_when_the_policy_says_so() -> None:
     assert judge(change, settings=SETTINGS) != ()
 
 
+@pytest.mark.parametrize(
+    "path", ["usr/lib/locale/x", "usr/lib/sysimage/x", "lib/apk/db/x", "usr/lib/apk/db/x"]
+)
+def test_privileged_file_in_a_built_in_exception_is_refused(path: str) -> None:
+    setuid = a_file(path, "new", mode=0o4755)
+    the_one(added(setuid, "setuid"))
+    the_one(replaced(a_file(path, "old"), setuid))
+    the_one(added(a_file(path, xattrs={"security.capability": b"\x01"}), "capability"))
+
+
+def test_device_in_a_built_in_exception_is_refused() -> None:
+    disk = Entry(b"usr/lib/locale/disk", BLOCK, 0o600, 0, 0, 0, None, None, device=(8, 0))
+    the_one(added(disk, "device"))
+    the_one(replaced(a_file("usr/lib/locale/disk"), disk))
+
+
+def test_operators_exception_inside_a_built_in_one_frees_a_privileged_file() -> None:
+    settings = replace(SETTINGS, exceptions=(*SETTINGS.exceptions, "/usr/lib/locale/x"))
+    setuid = a_file("usr/lib/locale/x", mode=0o4755)
+    assert judge(added(setuid, "setuid"), settings=settings) == ()
+
+
+def test_refused_creation_in_a_built_in_exception_is_refused() -> None:
+    settings = replace(SETTINGS, creation=("/usr/lib/sysimage/key",))
+    the_one(added(a_file("usr/lib/sysimage/key"), "requested"), settings=settings)
+
+
 # --- many at once ------------------------------------------------------------------------------
 
 
