@@ -28,7 +28,8 @@ def reference() -> str:
 def _sections(command: click.Command, name: str, parent: click.Context | None) -> Iterator[str]:
     # A fixed width: the page must not depend on the terminal.
     context = click.Context(command, info_name=name, parent=parent, max_content_width=79,
-                            terminal_width=79)  # fmt: skip
+                            terminal_width=79,
+        help_option_names=["-h", "--help"])  # fmt: skip
     yield f"## {context.command_path}\n\n```\n{command.get_help(context)}\n```\n"
     if isinstance(command, click.Group):
         for sub in command.list_commands(context):

@@ -50,14 +50,23 @@ def settings(environ: Mapping[str, str] = os.environ) -> Settings:
 def _data_home(environ: Mapping[str, str]) -> Path:
     home = environ.get("XDG_DATA_HOME", "")
     # XDG Base Directory Specification: relative paths are invalid and must be ignored.
-    return Path(home) if home.startswith("/") else Path.home() / ".local/share"
+    if home.startswith("/"):
+        return Path(home)
+    try:
+        return Path.home() / ".local/share"
+    except RuntimeError as error:
+        raise UsageError(
+            "there is no home folder to keep the index in",
+            where="LAYERPROOF_INDEX",
+            remedy="name a file with --index or LAYERPROOF_INDEX",
+        ) from error
 
 
 def _integer(environ: Mapping[str, str], name: str, default: int) -> int:
     text = environ.get(name)
     if not text:
         return default
-    if not text.isascii() or not text.isdigit():
+    if not text.isascii() or not text.isdigit() or len(text) > 18:
         raise UsageError(
             f"{text!r} is not a whole number", where=name, remedy=f"for example: {name}=2"
         )

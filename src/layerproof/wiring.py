@@ -119,13 +119,20 @@ def _registry(reference: Reference, settings: Settings) -> ImageSource:
     return RegistrySource(
         reference,
         limits=settings.limits,
-        credentials=DockerConfig.from_environment(os.environ, Path.home()),
+        credentials=DockerConfig.from_environment(os.environ, _home()),
         settings=RegistrySettings(
             insecure_hosts=settings.insecure_registries,
             mirrors=settings.mirrors,
             token_realms=settings.token_realms,
         ),
     )
+
+
+def _home() -> Path:
+    try:
+        return Path.home()
+    except RuntimeError:
+        return Path("/")  # a user without a name or a home, as containers have them
 
 
 def open_policy(settings: Settings, index: Index) -> Policy:

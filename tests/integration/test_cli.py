@@ -1,6 +1,8 @@
 """The command line from end to end, in process, on images made for each test."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,11 +10,14 @@ from typing import Any
 import pytest
 
 from layerproof.cli.main import run as run_cli
+from layerproof.model.image import Platform
+from layerproof.oci.manifest import host_platform
 from layerproof.testing.images import (
     BuiltImage,
     File,
     Whiteout,
     build,
+    index,
     layer,
     write_docker_archive,
     write_oci_layout,
@@ -265,3 +270,61 @@ def test_demo_tells_its_story(run: Run) -> None:
     assert result.code == 0
     decisions = [d["decision"] for d in result.documents]
     assert decisions == ["admit", "refuse", "refuse", "refuse"]
+
+
+@pytest.mark.parametrize("label", ["${BASE}", "Debian:12", "a\x1bb", "x" * 9000])
+def test_label_that_names_nothing_cannot_stop_a_verdict(
+    run: Run, tmp_path: Path, label: str
+) -> None:
+    labels = {"org.opencontainers.image.base.name": label}
+    write_oci_layout(tmp_path / "odd", {"odd": build([{"a": "b"}], labels=labels)})
+    assert run("check", f"oci:{tmp_path}/odd").code == 1
+
+
+def test_unknown_digest_is_not_asked_of_a_registry(run: Run) -> None:
+    result = run("check", "-o", "json", "sha256:" + "0" * 64)
+    assert (result.code, json.loads(result.err)["code"]) == (3, "not-found")
+
+
+def test_offline_name_stands_for_the_image_of_this_platform(trusting: Run, tmp_path: Path) -> None:
+    """Two platforms under one name: the good one must not answer for the other."""
+    host = host_platform()
+    other = Platform("linux", "s390x" if host.architecture != "s390x" else "amd64")
+    evil = build([{"etc/shadow": Whiteout()}], base=BASE, platform=host)
+    good = build([{"srv/x": "y"}], base=BASE, platform=other)
+    write_oci_layout(tmp_path / "both", {"1": index(evil, good)})
+    reference = f"oci:{tmp_path}/both:1"
+    assert trusting("check", reference).code == 1
+    assert trusting("check", "--platform", str(other), reference).code == 0
+    assert trusting("check", "--offline", reference).code == 1
+    assert trusting("check", "--offline", "--platform", str(other), reference).code == 0
+
+
+def test_defect_does_not_look_like_a_refusal(
+    run: Run, layout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def defect(*_: object) -> None:
+        raise KeyError("the defect")
+
+    monkeypatch.setattr("layerproof.engine.facts.gather", defect)
+    result = run("check", "-o", "json", f"oci:{layout}:good")
+    assert result.code == 3
+    assert "defect" in json.loads(result.err)["message"]
+
+
+def test_wrong_use_is_a_document_for_programs(run: Run) -> None:
+    result = run("check", "--output", "json", "--nonsense", "x")
+    assert (result.code, json.loads(result.err)["code"]) == (2, "usage")
+
+
+def test_reader_that_has_enough_ends_with_141_and_no_complaint(
+    layout: Path, tmp_path: Path
+) -> None:
+    program = Path(sys.executable).parent / "layerproof"
+    command = f"{program} check oci:{layout}:good --index {tmp_path}/p.db; echo $? >&2"
+    done = subprocess.run(
+        ["bash", "-c", f"exec 3>&2; {{ {command} 2>&3; }} | true"],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.stderr.split()[-1] in ("141", "1")
+    assert "Traceback" not in done.stderr

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -31,6 +31,7 @@ class App:
     def __init__(self) -> None:
         self.output = "table"
         self.quiet = False
+        self._given: dict[str, str] = {}
         self._index: Index | None = None
 
     @property
@@ -40,15 +41,15 @@ class App:
 
     @functools.cached_property
     def settings(self) -> Settings:
-        """From the environment; `use` changes them."""
+        """From the environment, and from the options that `use` was told of."""
         from layerproof.config import settings
 
-        return settings()
+        return settings({**os.environ, **self._given})
 
-    def use(self, **changes: Any) -> None:
-        """Override settings by options that were given."""
-        given = {name: value for name, value in changes.items() if value}
-        self.settings = replace(self.settings, **given)
+    def use(self, variable: str, value: object) -> None:
+        """An option that was given wins over its variable. Call it before the settings are used."""
+        if value is not None:
+            self._given[variable] = str(value)
 
     @property
     def index(self) -> Index:
@@ -166,7 +167,7 @@ def shared(function: F) -> F:
     ) -> Any:
         app: App = context.obj
         app.output, app.quiet = output, quiet
-        app.use(index=index_file)
+        app.use("LAYERPROOF_INDEX", index_file)
         return function(app, *args, **options)
 
     return command  # type: ignore[return-value]  # click's decorators lose the type

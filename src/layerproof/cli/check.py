@@ -45,7 +45,7 @@ def command(
     from layerproof.cli.each import each
     from layerproof.wiring import open_clock, open_policy
 
-    app.use(policy=policy)
+    app.use("LAYERPROOF_POLICY", policy)
     rules = open_policy(app.settings, app.index)
     now = open_clock().now()
     return each(

@@ -37,6 +37,8 @@ def command(
     layerproof diff oci:./build --layer 3
     layerproof diff app:1.0 app:1.1           two images, as their containers see them
     """
+    if limit < 0:
+        raise UsageError("not a count", where="--limit", remedy="0 shows all")
     if other is not None and layer is not None:
         raise UsageError("--layer goes with one image", remedy="leave out OTHER, or --layer")
     first = app.image(image, platform, offline=offline)

@@ -34,6 +34,10 @@ def path(app: App, path: str) -> int:
     \b
     layerproof find path /etc/shadow
     """
+    if not path.startswith("/"):
+        raise UsageError(
+            "paths in an image start at its root", where=path, remedy=f"find path /{path}"
+        )
     from layerproof.engine.search import find_path
     from layerproof.oci.tarnames import clean_path
 

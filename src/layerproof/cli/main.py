@@ -4,14 +4,17 @@ import gc
 import importlib
 import json
 import os
+import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
+from itertools import pairwise
 
 import click
 
 from layerproof import __version__
 from layerproof.cli.app import App
-from layerproof.errors import LayerproofError, PolicyError
+from layerproof.errors import LayerproofError, PolicyError, UsageError
 
 _COMMANDS = {
     "check": "Decide whether images may run here, layer by layer.",
@@ -71,10 +74,14 @@ def run(arguments: Sequence[str]) -> int:
     app = App()
     try:
         outcome = cli.main(list(arguments), "layerproof", standalone_mode=False, obj=app)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
         return outcome if isinstance(outcome, int) else 0
     except click.ClickException as error:
-        error.show()
+        if _asks_for_json(arguments):
+            print_error(UsageError(error.format_message()), as_json=True)
+        else:
+            error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted; finished layers are kept", err=True)
@@ -82,12 +89,42 @@ def run(arguments: Sequence[str]) -> int:
     except LayerproofError as error:
         print_error(error, as_json=app.json)
         return error.exit_code
-    except BrokenPipeError:
-        # Whoever read our output has enough of it (`| head`); the interpreter must not complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
+    except (BrokenPipeError, SystemExit):
+        # Whoever read our output has enough of it (`| head`); click exits for that reason alone.
+        _drop_output()
+        return 128 + signal.SIGPIPE
+    except Exception as error:  # because Python's own exit code, 1, would mean "refuse"
+        if os.environ.get("LAYERPROOF_DEBUG"):
+            raise
+        if isinstance(error, OSError):
+            _drop_output()
+        print_error(_defect(error), as_json=app.json)
+        return LayerproofError.exit_code
     finally:
         app.close()
+
+
+def _asks_for_json(arguments: Sequence[str]) -> bool:
+    """Whether a command line that could not be parsed asked for JSON."""
+    return "--output=json" in arguments or any(
+        option in ("-o", "--output") and value == "json" for option, value in pairwise(arguments)
+    )
+
+
+def _drop_output() -> None:
+    """What is still to be written goes nowhere; else the interpreter complains at its end."""
+    if sys.stdout is not None:
+        with suppress(OSError):  # standard output may be no file at all
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _defect(error: Exception) -> LayerproofError:
+    if isinstance(error, OSError):
+        return LayerproofError(f"the system refused: {error}", remedy="see to it and try again")
+    return LayerproofError(
+        f"a defect of Layerproof ({type(error).__name__}: {error})",
+        remedy="LAYERPROOF_DEBUG=1 shows where; please report it with the image's reference",
+    )
 
 
 def print_error(error: LayerproofError, *, as_json: bool) -> None:

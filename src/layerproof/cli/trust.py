@@ -49,9 +49,7 @@ def add(
     now = open_clock().now()
     until = _expiry(expires, now)
     found = app.image(image, platform, offline=offline)
-    record = add_trust(
-        app.index, found, by=by or getpass.getuser(), reason=reason, now=now, expires_at=until
-    )
+    record = add_trust(app.index, found, by=by or _user(), reason=reason, now=now, expires_at=until)
     if app.json:
         from layerproof.report.documents import trust_document
 
@@ -98,7 +96,7 @@ def revoke(app: App, what: str, reason: str, by: str) -> int:
     from layerproof.wiring import open_clock
 
     now = open_clock().now()
-    records = revoke_trust(app.index, what, by=by or getpass.getuser(), reason=reason, now=now)
+    records = revoke_trust(app.index, what, by=by or _user(), reason=reason, now=now)
     if app.json:
         from layerproof.report.documents import trust_document
 
@@ -116,8 +114,17 @@ def _expiry(text: str | None, now: datetime) -> datetime | None:
         if text.endswith("d") and text[:-1].isdigit():
             return now + timedelta(days=int(text[:-1]))
         day = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
+        return day + timedelta(days=1)
     except (ValueError, OverflowError) as error:
         raise UsageError(
             f"{text!r} is not a date", where="--expires", remedy="for example: 2027-01-31 or 90d"
         ) from error
-    return day + timedelta(days=1)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError) as error:
+        raise UsageError(
+            "the user who runs the command has no name here", where="--by", remedy="give --by NAME"
+        ) from error

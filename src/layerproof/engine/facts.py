@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 
 from layerproof.engine.ports import ImageRecord, Index
-from layerproof.errors import ManifestError
+from layerproof.errors import ManifestError, ReferenceSyntaxError
 from layerproof.model.change import ChangeSet
 from layerproof.model.contents import ChainRecord
 from layerproof.model.digest import DiffId, Digest
@@ -94,7 +94,7 @@ def _by_name(index: Index, name: str) -> list[ImageRecord]:
 
     try:
         reference = str(parse_reference(name))
-    except (ManifestError, ValueError):
+    except (ManifestError, ReferenceSyntaxError):
         return []
     return index.images_by_name(reference)[:_MOST_BUILDS]
 

@@ -213,7 +213,7 @@ class SqliteExecutor:
             code = _primary_code(error)
             message, remedy = _MEANINGS.get(code, (f"the index failed: {error}", _INDEX_AGAIN))
             raise self._unavailable(message, remedy) from error
-        except DamagedRowError as error:
+        except (DamagedRowError, UnicodeDecodeError) as error:
             raise self._unavailable(f"the index is damaged: {error}", _INDEX_AGAIN) from error
 
     def _unavailable(self, message: str, remedy: str) -> IndexUnavailableError:
