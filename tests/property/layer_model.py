@@ -269,9 +269,12 @@ class Model:
             if path in merged and path not in upper:
                 merged[path] = clone
         self.files = merged
+        stood = lower
+        if lower and b"" in upper:
+            stood = {b"": Inode(DIRECTORY, implied=True), **lower}
         changes = [
             *self._deleted(lower, upper, why),
-            *self._met(lower, upper, why, out),
+            *self._met(stood, upper, why, out),
             *self._detoured(lower, out),
             *self._redirected(lower, upper, out),
             *self._relinked(lower, upper, out),
@@ -280,11 +283,11 @@ class Model:
             changes += self._shadowed(lower, upper)
         through = self._redirected(lower, upper, out)
         astray = {change.path for change in through if change.after is not None}
-        added = [p for p in upper if p not in lower and p not in astray]
+        added = [p for p in upper if p not in stood and p not in astray]
         counts = {kind: sum(change.kind is kind for change in changes) for kind in ChangeKind}
         counts[ChangeKind.ADDED] = len(added)
         counts[ChangeKind.IDENTICAL] = sum(
-            self._same(lower[p], upper[p]) is ChangeKind.IDENTICAL for p in upper if p in lower
+            self._same(stood[p], upper[p]) is ChangeKind.IDENTICAL for p in upper if p in stood
         )
         changes += self._notable(added, upper, out, lowest=not lower)
         return counts, changes, len(out.whiteouts - lower.keys()) + out.lost
@@ -466,7 +469,7 @@ class Model:
                     other = b"/".join([*parts_of(later), parts_of(path)[-1]])
                     if other not in self.files or other in upper or not self._found(other, cause):
                         continue
-                    if resolve(self.files, path) == resolve(self.files, other):
+                    if self._stands_for(path, other):
                         continue
                     before, after = self.files[other].entry(other), self.files[path].entry(path)
                     kind = ChangeKind.SHADOWED
@@ -474,12 +477,25 @@ class Model:
 
     def _found(self, path: bytes, cause: Cause) -> bool:
         inode = self.files[path]
-        if cause is Cause.LIBRARY_PATH:
-            name = parts_of(path)[-1]
-            return inode.kind in (FILE, SYMLINK) and bool(re.search(rb".\.so(\.\d+)*$", name))
-        real = resolve(self.files, path)
-        if real is None:
-            return inode.kind == SYMLINK
-        if not real or self.files[real].kind != FILE:
+        if cause is Cause.SEARCH_PATH:
+            return inode.kind == SYMLINK or (inode.kind == FILE and bool(inode.mode & 0o111))
+        name = parts_of(path)[-1]
+        return inode.kind in (FILE, SYMLINK) and bool(re.search(rb".\.so(\.\d+)*$", name))
+
+    def _stands_for(self, path: bytes, other: bytes) -> bool:
+        if resolve(self.files, path) != resolve(self.files, other):
             return False
-        return bool(self.files[real].mode & 0o111)
+        link = self.files[path].link
+        if self.files[path].kind != SYMLINK or link is None:
+            return True
+        parts = [part for part in link.split(b"/") if part not in (b"", b".")]
+        here = [] if link.startswith(b"/") else parts_of(up(path))
+        while parts and parts[0] == b"..":
+            parts, here = parts[1:], here[:-1]
+        if b".." in parts:
+            return False
+        named = b"/".join([*here, *parts])
+        if up(named) not in {*PATH, *LIBRARIES, up(other)}:
+            return False
+        real = resolve(self.files, up(named))
+        return real is not None and b"/".join([*parts_of(real), *parts_of(named)[-1:]]) == other

@@ -2,18 +2,19 @@
 
 Commands are searched in the order of PATH, shared libraries in the order of ld.so(8) with the
 `ld.so.conf` that Debian and its kin bring; the `glibc-hwcaps` folders of every library folder come
-first. Folders are resolved in the tree, so that after a merged /usr one folder is listed once
-and does not shadow itself.
+first, and then those that older loaders know (`tls`, `haswell`, `x86_64`). Folders are resolved in
+the tree, so that after a merged /usr one folder is listed once and does not shadow itself.
 """
 
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from itertools import combinations
 from typing import NamedTuple
 
 from layerproof.model.change import Cause
 from layerproof.model.entry import DIRECTORY, FILE, SYMLINK
 from layerproof.oci.inodes import Inodes
-from layerproof.oci.links import follow, join
+from layerproof.oci.links import follow, join, parent_of
 from layerproof.oci.step import Step
 
 PATH_ORDER = (b"usr/local/sbin", b"usr/local/bin", b"usr/sbin", b"usr/bin", b"sbin", b"bin")
@@ -58,6 +59,18 @@ HWCAPS = tuple(
     )
 )
 
+# Searched by glibc before 2.37, in each library folder, before the folder itself.
+LEGACY_HWCAPS = tuple(
+    b"/".join(names)
+    for count in (4, 3, 2, 1)
+    for names in combinations((b"tls", b"haswell", b"avx512_1", b"x86_64"), count)
+)
+
+# What a link may name without leaving the folders that are searched
+_NAMED_FOLDERS = frozenset(
+    (*PATH_ORDER, *(folder.replace(b"%b", t) for folder in LIBRARY_ORDER for t in TRIPLETS))
+)
+
 _LIBRARY = re.compile(rb"[^/]+\.so(?:\.[0-9]+)*")
 
 
@@ -95,12 +108,11 @@ class View(NamedTuple):
         return real
 
     def command(self, path: bytes) -> bool:
-        """Whether a search of PATH stops at `path`. A link to nothing counts: a mount may fill
-        it."""
-        real = self.resolve(path)
-        if real is None:
-            return self.inodes.kinds[self.nodes[path]] == SYMLINK
-        number = self.nodes.get(real, 0)
+        """Whether a search of PATH stops at `path`. A link counts wherever it leads: a later layer
+        or a mount may put a program there, unseen in the folders that are searched."""
+        number = self.nodes[path]
+        if self.inodes.kinds[number] == SYMLINK:
+            return True
         return self.inodes.kinds[number] == FILE and bool(self.inodes.owners[number][0] & 0o111)
 
     def library(self, path: bytes) -> bool:
@@ -117,7 +129,7 @@ def search_orders(view: View) -> list[SearchOrder]:
     for triplet in triplets or [b""]:
         folders = [f % triplet if b"%b" in f else f for f in LIBRARY_ORDER]
         folders = [f for f in folders if not f.endswith(b"/")]
-        levels = [f + b"/" + level for f in folders for level in HWCAPS]
+        levels = [f + b"/" + level for f in folders for level in HWCAPS + LEGACY_HWCAPS]
         orders.append(SearchOrder(Cause.LIBRARY_PATH, _real(view, (*levels, *folders))))
     return orders
 
@@ -185,9 +197,35 @@ def _stood(view: View, number: int | None) -> bool:
 def _namesakes(
     view: View, layer: Mapping[bytes, int], path: bytes, later: Iterable[bytes]
 ) -> Iterator[bytes]:
-    """Names from below that are found after `path`, unless it leads to the same file."""
+    """Names from below that are found after `path`, unless it is another name of theirs."""
     name = path.rpartition(b"/")[2]
     for folder in later:
         other = join(folder, name)
-        if other in view.nodes and other not in layer and view.resolve(path) != view.resolve(other):
+        if other in view.nodes and other not in layer and not _stands_for(view, path, other):
             yield other
+
+
+def _stands_for(view: View, path: bytes, other: bytes) -> bool:
+    """Whether `path` is the same file as `other`, and stays so as long as no searched folder
+    changes: a link must name `other` itself, by the way of searched folders only."""
+    if view.resolve(path) != view.resolve(other):
+        return False
+    target = view.inodes.symlinks.get(view.nodes[path])
+    if target is None:
+        return True
+    named = _literally(path, target)
+    folder = named.rpartition(b"/")[0]
+    straight = folder in _NAMED_FOLDERS or folder == parent_of(other)
+    return straight and join(view.folder(folder) or b"", named[len(folder) + 1 :]) == other
+
+
+def _literally(path: bytes, target: bytes) -> bytes:
+    """The path that a link's target spells; b"" if `..` comes after a name, which may be a link."""
+    parts = [part for part in target.split(b"/") if part not in (b"", b".")]
+    ups = parts.count(b"..")
+    if parts[:ups] != [b".."] * ups:
+        return b""
+    here = b"" if target.startswith(b"/") else parent_of(path)
+    for _ in range(min(ups, here.count(b"/") + 1)):
+        here = parent_of(here)
+    return join(here, b"/".join(parts[ups:]))

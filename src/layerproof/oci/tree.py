@@ -98,6 +98,8 @@ class Tree:
             if implied and kinds[nodes[path]] == DIRECTORY:
                 del upper.nodes[path]  # no entry speaks of it: it stays as it is
         before = {path: nodes[path] for path in shared if path in upper.nodes}
+        if nodes and b"" in upper.nodes:
+            before.setdefault(b"", IMPLIED)  # a root that nobody named is there all the same
         gone = [path for path in hidden if path not in upper.nodes]
         before.update((path, nodes[path]) for path in gone)
         absent = sum(path not in nodes for path in set(upper.whiteouts)) + upper.beneath_own

@@ -462,3 +462,29 @@ def test_tree_holds_what_lookup_finds() -> None:
     assert b"bin/ls" not in tree
     assert {entry.path: entry.kind for entry in tree}[b"bin"] == SYMLINK
     assert {entry.kind for entry in tree} == {FILE, SYMLINK, DIRECTORY}
+
+
+def test_root_that_nobody_named_and_gets_another_mode_is_told() -> None:
+    for root in (folder("", 0o777), folder("", 0o755, 7)):
+        tree = Tree()
+        tree.stack(table(file("a/x")))
+        found = tree.apply(table(root))
+        (change,) = found.changes
+        assert (change.kind, change.path) == (ChangeKind.ATTRIBUTES, b"")
+        assert (change.before, change.after) == (folder(""), root)
+        assert found.counts[ChangeKind.ADDED] == 0
+
+
+def test_root_that_nobody_named_and_is_named_as_it_is_changes_nothing() -> None:
+    tree = Tree()
+    tree.stack(table(file("a/x")))
+    found = tree.apply(table(folder("")))
+    assert found.changes == ()
+    assert found.counts[ChangeKind.IDENTICAL] == 1
+
+
+def test_folder_that_nobody_named_and_gets_another_mode_is_told() -> None:
+    tree = Tree()
+    tree.stack(table(file("a/x")))
+    (change,) = tree.apply(table(folder("a", 0o777))).changes
+    assert (change.kind, change.before) == (ChangeKind.ATTRIBUTES, folder("a"))

@@ -112,3 +112,46 @@ def test_without_merged_usr_each_folder_counts() -> None:
     base = (program("bin/sh", "sh"), program("usr/bin/env", "env"))
     found = shadowed(base, (program("usr/bin/sh", "evil"),))
     assert found == [(b"bin/sh", b"usr/bin/sh", Cause.SEARCH_PATH)]
+
+
+def test_link_that_leads_to_the_same_file_by_way_of_elsewhere_shadows() -> None:
+    layer = (symlink("srv/a", "/usr/bin/ls"), symlink("usr/local/bin/ls", "/srv/a"))
+    assert shadowed(MERGED, layer) == [(b"usr/bin/ls", b"usr/local/bin/ls", Cause.SEARCH_PATH)]
+    layer = (symlink("srv/a", "/usr/bin"), symlink("usr/local/bin/ls", "/srv/a/ls"))
+    assert shadowed(MERGED, layer) == [(b"usr/bin/ls", b"usr/local/bin/ls", Cause.SEARCH_PATH)]
+    layer = (folder("srv/a"), symlink("usr/local/bin/ls", "/srv/a/../../usr/bin/ls"))
+    assert shadowed(MERGED, layer) == [(b"usr/bin/ls", b"usr/local/bin/ls", Cause.SEARCH_PATH)]
+
+
+def test_link_to_what_is_no_program_yet_shadows() -> None:
+    told = [(b"usr/bin/ls", b"usr/local/bin/ls", Cause.SEARCH_PATH)]
+    assert shadowed(MERGED, (file("srv/a"), symlink("usr/local/bin/ls", "/srv/a"))) == told
+    assert shadowed(MERGED, (folder("srv/a"), symlink("usr/local/bin/ls", "/srv/a"))) == told
+    assert shadowed(MERGED, (symlink("usr/local/bin/ls", "/srv/none"),)) == told
+
+
+def test_relative_link_to_the_very_program_shadows_nothing() -> None:
+    assert shadowed(MERGED, (symlink("usr/local/bin/ls", "../../bin/ls"),)) == []
+
+
+def test_library_link_by_way_of_elsewhere_shadows_though_it_is_the_same_file_now() -> None:
+    hidden = "usr/lib/x86_64-linux-gnu/libc.so.6"
+    layer = (symlink("srv/a", "/" + hidden), symlink("usr/local/lib/libc.so.6", "/srv/a"))
+    told = [(hidden.encode(), b"usr/local/lib/libc.so.6", Cause.LIBRARY_PATH)]
+    assert shadowed(MERGED, layer) == told
+    assert shadowed(MERGED, (symlink("usr/local/lib/libc.so.6", "/" + hidden),)) == []
+
+
+def test_library_in_a_folder_of_older_loaders_shadows_the_one_beside_it() -> None:
+    hidden = b"usr/lib/x86_64-linux-gnu/libc.so.6"
+    for level in ("tls", "x86_64", "tls/x86_64", "haswell", "avx512_1", "tls/haswell/x86_64"):
+        evil = f"usr/lib/x86_64-linux-gnu/{level}/libc.so.6"
+        found = shadowed(MERGED, (file(evil, "evil"),))
+        assert found == [(hidden, evil.encode(), Cause.LIBRARY_PATH)]
+
+
+def test_loader_cache_exchanged_for_another_is_replaced() -> None:
+    tree = Tree()
+    tree.stack(table(*MERGED, file("etc/ld.so.cache", "1")))
+    (change,) = tree.apply(table(file("etc/ld.so.cache", "2"))).changes
+    assert (change.kind, change.path) == (ChangeKind.REPLACED, b"etc/ld.so.cache")
