@@ -11,7 +11,7 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from layerproof.errors import PolicyError, UnsupportedError
+from layerproof.errors import ImageNotFoundError, PolicyError, UnsupportedError
 
 if TYPE_CHECKING:
     from layerproof.config import Settings
@@ -76,8 +76,13 @@ def read_reference(text: str) -> Reference:
 
 
 def open_source(reference: Reference, settings: Settings, index: Index) -> ImageSource:
-    """The source that a reference names. Nothing is opened before it is used."""
+    """The source that a reference names. Nothing is opened before it is used. Raises
+    ImageNotFoundError for a path where nothing is."""
     limits = settings.limits
+    if reference.path and not os.path.exists(reference.path):
+        raise ImageNotFoundError(
+            f"there is no {reference.path}", where=str(reference), remedy="check the path"
+        )
     match reference.transport:
         case "docker":
             return _registry(reference, settings)
