@@ -36,6 +36,9 @@ LIBRARIES = [
 ]
 
 
+WATCHED = rb"(s?bin|etc|lib(32|64|x32)?|usr/(s?bin|lib(32|64|x32|exec)?|local/(s?bin|lib(64)?)))/"
+
+
 @dataclass(eq=False)
 class Inode:
     kind: int
@@ -131,6 +134,34 @@ def resolve(files: Files, path: bytes) -> bytes | None:
             todo = inode.link.split(b"/") + todo
             here = [] if inode.link.startswith(b"/") else here[:-1]
     return b"/".join(here)
+
+
+def visited(files: Files, path: bytes) -> list[bytes]:
+    """Links on the way of `path`, and where it turns back or ends, so far as they are there."""
+    here: list[bytes] = []
+    todo = parts_of(path)
+    links, found = 0, []
+    while todo:
+        part = todo.pop(0)
+        if part in (b"", b"."):
+            continue
+        if part == b"..":
+            here = here[:-1]
+            continue
+        here.append(part)
+        inode = files.get(b"/".join(here))
+        ahead = [p for p in todo if p not in (b"", b".")]
+        is_link = inode is not None and inode.kind == SYMLINK
+        if inode is not None and (is_link or not ahead or ahead[0] == b".."):
+            found.append(b"/".join(here))
+        if inode is None or inode.link is None or not is_link:
+            continue
+        links += 1
+        if links > 40:
+            break
+        todo = inode.link.split(b"/") + todo
+        here = [] if inode.link.startswith(b"/") else here[:-1]
+    return found
 
 
 @dataclass
@@ -278,6 +309,7 @@ class Model:
             *self._detoured(lower, out),
             *self._redirected(lower, upper, out),
             *self._relinked(lower, upper, out),
+            *self._retargeted(lower),
         ]
         if lower:
             changes += self._shadowed(lower, upper)
@@ -412,6 +444,28 @@ class Model:
                 before, after = lower[path].entry(path), clone.entry(path)
                 kind, cause = ChangeKind.ATTRIBUTES, Cause.HARDLINK
                 yield Change(kind, path, before, after, cause, by)
+
+    def _retargeted(self, lower: Files) -> Iterator[Change]:
+        def altered(path: bytes) -> bool:
+            new = self.files.get(path)
+            return new is None or self._same(lower[path], new) is not ChangeKind.IDENTICAL
+
+        for link, inode in lower.items():
+            kept = self.files.get(link)
+            if inode.kind != SYMLINK or not re.match(WATCHED, link):
+                continue
+            if kept is None or kept.kind != SYMLINK or kept.link != inode.link:
+                continue
+            way = [path for path in visited(lower, link) if path != link]
+            on_way = [path for path in way if altered(path)]
+            above = [
+                b"/".join(parts_of(p)[:n]) for p in way for n in range(len(parts_of(p)), 0, -1)
+            ]
+            for path in [*on_way, *(p for p in above if altered(p))][:1]:
+                new = self.files.get(path)
+                before, after = lower[path].entry(path), new.entry(path) if new else None
+                cause, kind = Cause.LINK_TARGET_CHANGED, ChangeKind.REDIRECTED
+                yield Change(kind, link, before, after, cause, path, path)
 
     # --- what is listed, and what is found first ---
 

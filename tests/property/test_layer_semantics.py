@@ -35,6 +35,7 @@ PATHS = [
     "bin/x",
     "bin/y/x",
     "etc/f",
+    "etc/g",
     "home/u/.ssh/k",
     "lib",
     "lib/x.so.1",

@@ -30,6 +30,8 @@ class Cause(StrEnum):
     # REDIRECTED
     SYMLINKED_PARENT = "symlinked-parent"  # `by` is the link that stands among the parents
     LINK_TARGET = "link-target"  # the link led to a folder, and leads elsewhere now
+    # the link is as it was; `by` and `target` name the path on its way that changed
+    LINK_TARGET_CHANGED = "link-target-changed"
     # ADDED, REPLACED, ATTRIBUTES
     HARDLINK = "hardlink"  # an inode of a lower layer: `target` (ATTRIBUTES: `by`) names the other
     MISSING_HARDLINK = "missing-hardlink"  # the target does not exist

@@ -2,7 +2,8 @@
 
 Each path of the layer has one kind: ADDED, REPLACED, ATTRIBUTES or IDENTICAL by what stood there
 below; REDIRECTED if a link turns what is reached through it elsewhere. Lower paths that are gone
-are DELETED; SHADOWED and the ATTRIBUTES of a lower inode that got another name come on top.
+are DELETED; SHADOWED, the REDIRECTED of a lower link whose target changed, and the ATTRIBUTES of a
+lower inode that got another name come on top.
 """
 
 from collections import Counter
@@ -16,6 +17,7 @@ from layerproof.oci.inodes import Inodes
 from layerproof.oci.links import follow
 from layerproof.oci.shadowing import Shadow
 from layerproof.oci.step import Lead, Redirect, Step
+from layerproof.oci.targets import Retarget
 
 _SETUID_SETGID = 0o6000
 _CAPABILITY = "security.capability"
@@ -43,6 +45,7 @@ class Describer:
         self,
         detours: Sequence[Redirect],
         redirects: Sequence[Redirect],
+        retargets: Iterable[Retarget],
         shadows: Iterable[Shadow],
         notable_added: Callable[[bytes], bool] | None,
     ) -> ChangeSet:
@@ -51,6 +54,7 @@ class Describer:
         changes += self._redirected(detours)
         changes += self._redirected(redirects)
         changes += self._added({r.path for r in redirects if r.after is not None}, notable_added)
+        changes += self._retargeted(retargets)
         changes += self._relinked()
         changes += self._shadowed(shadows)
         changes.sort(key=lambda change: change.path)
@@ -123,6 +127,19 @@ class Describer:
                 self._entry(path, after),
                 Cause.SYMLINKED_PARENT,
                 link,
+                target,
+            )
+
+    def _retargeted(self, retargets: Iterable[Retarget]) -> Iterator[Change]:
+        for path, target, before, after in retargets:
+            self.counts[ChangeKind.REDIRECTED] += 1
+            yield make_change(
+                ChangeKind.REDIRECTED,
+                path,
+                self._entry(target, before),
+                self._entry(target, after),
+                Cause.LINK_TARGET_CHANGED,
+                target,
                 target,
             )
 

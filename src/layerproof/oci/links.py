@@ -41,12 +41,16 @@ def deepest(path: bytes, nodes: Mapping[bytes, int]) -> bytes:
 
 
 def follow(
-    path: bytes, nodes: Mapping[bytes, int], symlinks: Mapping[int, bytes]
+    path: bytes,
+    nodes: Mapping[bytes, int],
+    symlinks: Mapping[int, bytes],
+    trail: list[bytes] | None = None,
 ) -> tuple[bytes, bool] | None:
     """Where `path` leads, and whether something is there. None for a loop.
 
     `symlinks` maps numbers of `nodes` to targets. What does not exist is taken literally, so that
-    the answer for a path that is about to be made is where it would be made.
+    the answer for a path that is about to be made is where it would be made. `trail` gets the paths
+    that decide the way: as long as none of them changes, comes or goes, neither does the answer.
     """
     here, exists, links = b"", True, 0
     todo = [path]
@@ -60,6 +64,8 @@ def follow(
         here = join(here, step)
         known = deepest(here, nodes)
         target = symlinks.get(nodes.get(known, -1))
+        if trail is not None:
+            trail.append(known if target is not None else _next(known, here))
         if target is None:
             exists = exists and known == here
             continue
@@ -71,6 +77,24 @@ def follow(
         todo.extend(reversed(_runs(target)))
         here = b"" if target.startswith(b"/") else parent_of(known)
     return None
+
+
+def nearest(folder: bytes, memo: dict[bytes, bytes | None]) -> bytes | None:
+    """What `memo` says of `folder` or the nearest parent that it knows; remembered on the way."""
+    climbed = []
+    while folder not in memo:
+        climbed.append(folder)
+        folder = parent_of(folder)
+    link = memo[folder]
+    memo.update(dict.fromkeys(climbed, link))
+    return link
+
+
+def _next(known: bytes, path: bytes) -> bytes:
+    """`known` and the next component of `path`, if there is one."""
+    start = len(known) + 1 if known else 0
+    end = path.find(b"/", start) if len(path) > len(known) else -1
+    return path if end < 0 else path[:end]
 
 
 def _runs(target: bytes) -> list[bytes]:

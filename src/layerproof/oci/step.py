@@ -11,7 +11,7 @@ from typing import NamedTuple
 from layerproof.model.change import Cause
 from layerproof.model.entry import DIRECTORY, SYMLINK
 from layerproof.oci.inodes import IMPLIED, Inodes
-from layerproof.oci.links import follow, join, parent_of
+from layerproof.oci.links import follow, join, nearest, parent_of
 from layerproof.oci.upper import Upper
 
 
@@ -117,7 +117,7 @@ def _through(
     whiteouts = ((p, parent_of(p), None) for p in dict.fromkeys(step.upper.whiteouts) if p)
     opaques = ((p, p, None) for p in dict.fromkeys(step.upper.opaques))
     for path, folder, number in chain(entries, whiteouts, opaques):
-        link = _nearest(folder, memo)
+        link = nearest(folder, memo)
         if link is None:
             continue
         if folder not in landings:
@@ -127,14 +127,3 @@ def _through(
         if folder != path:
             target = join(target, path.rpartition(b"/")[2])
         yield Redirect(path, target, nodes.get(target), number, link)
-
-
-def _nearest(folder: bytes, memo: dict[bytes, bytes | None]) -> bytes | None:
-    """What `memo` says of `folder` or the nearest parent that it knows; remembered on the way."""
-    climbed = []
-    while folder not in memo:
-        climbed.append(folder)
-        folder = parent_of(folder)
-    link = memo[folder]
-    memo.update(dict.fromkeys(climbed, link))
-    return link

@@ -24,19 +24,21 @@ from layerproof.oci.limits import Limits
 from layerproof.oci.links import parent_of
 from layerproof.oci.shadowing import View, search_orders, shadows
 from layerproof.oci.step import Step, detours, hiding_roots, leads, redirects
+from layerproof.oci.targets import Targets
 from layerproof.oci.upper import Allowance, Unpacker
 
 
 class Tree:
     """What a container sees of the layers so far. Paths are normalised as in `Entry.path`."""
 
-    __slots__ = ("_children", "_inodes", "_nodes", "_unpacker")
+    __slots__ = ("_children", "_inodes", "_nodes", "_targets", "_unpacker")
 
     def __init__(self, limits: Limits | None = None) -> None:
         self._inodes = Inodes()
         # path → number. Every path's parents are in it, as folders: `links.follow` relies on that.
         self._nodes: dict[bytes, int] = {}
         self._unpacker = Unpacker(self._inodes, Allowance((limits or Limits()).implied_bytes))
+        self._targets = Targets(self._nodes, self._inodes)
         # folder → paths right in it; made when first needed, since many images never need it
         self._children: dict[bytes, set[bytes]] | None = None
 
@@ -59,11 +61,12 @@ class Tree:
         led = leads(step, self._nodes, self._inodes)
         ways = detours(step, self._nodes)
         astray = redirects(step, led, self._nodes, self._inodes)
+        turned = self._targets.changed(step)
         self._take(step)
         view = View(self._nodes, self._inodes)
         hiding = [] if step.lowest else shadows(view, step, orders, self._index)
         describer = Describer(step, led, self._nodes, self._inodes)
-        return describer.describe(ways, astray, hiding, notable_added)
+        return describer.describe(ways, astray, turned, hiding, notable_added)
 
     def lookup(self, path: bytes) -> Entry | None:
         """What stands at `path`, no link followed. A folder that paths imply and no entry names is
@@ -127,6 +130,7 @@ class Tree:
 
     def _take(self, step: Step) -> None:
         """Make the layer part of the tree."""
+        self._targets.take(step)
         nodes, children = self._nodes, self._children
         if children is not None:
             for path in step.gone:
