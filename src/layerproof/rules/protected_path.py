@@ -11,7 +11,8 @@ Judged are the changes that a layer makes to the tree below it (`layerproof.mode
       stands for a folder above such a path,
    b. a hard link to a protected file of a lower layer,
    c. a device, or a file with setuid, setgid or capabilities. This, unlike all else, is also judged
-      on paths that are not protected, and when an existing file gains such a right.
+      on paths that are not protected, and when an existing file gains such a right, has it and
+      gets other contents, another owner or a wider mode; for devices, when anything changes.
    The built-in exceptions do not free of a and c, an operator's own do.
 3. On the lowest layer of an image nothing lies below that could be changed, and what a root file
    system brings is judged by `trusted-base`: 2a and 2c begin with the second layer.
@@ -277,26 +278,50 @@ def _not_listed(changes: ChangeSet) -> int:
 
 
 def gained_rights(before: Entry | None, after: Entry | None) -> tuple[str, ...]:
-    """The rights that a file has now and had not: "setuid root", "setgid 42", "capabilities"."""
+    """The rights that a file has and had not in this form: "setuid root", "with capabilities".
+
+    Rights that it had are new to other contents, to another owner and by a wider mode.
+    """
     if after is None:
         return ()
     if after.kind in (CHARACTER, BLOCK):
-        same = before is not None and (before.kind, before.device) == (after.kind, after.device)
-        return () if same else (f"a {KIND_NAMES[after.kind]}",)
+        return () if _same(before, after) else (f"a {KIND_NAMES[after.kind]}",)
     if after.kind not in (FILE, HARDLINK):
         return ()
-    had = before if before is not None and before.kind in (FILE, HARDLINK) else None
+    had = before if _same_use(before, after) else None
     rights = []
-    for bit, word, mine, theirs in (
-        (_SETUID, "setuid", after.uid, had.uid if had else -1),
-        (_SETGID, "setgid", after.gid, had.gid if had else -1),
-    ):
-        if after.mode & bit and not (had and had.mode & bit and mine == theirs):
-            rights.append(f"{word} {mine or 'root'}")
+    if after.mode & _SETUID and not (had and had.mode & _SETUID):
+        rights.append(f"setuid {after.uid or 'root'}")
+    if after.mode & _SETGID and not (had and had.mode & _SETGID):
+        rights.append(f"setgid {after.gid or 'root'}")
     capability = after.xattrs.get(_CAPABILITY)
     if capability and (had is None or had.xattrs.get(_CAPABILITY) != capability):
         rights.append("with capabilities")
     return tuple(rights)
+
+
+def _same_contents(before: Entry | None, after: Entry) -> bool:
+    return before is not None and (
+        (before.kind, before.sha256, before.link, before.device)
+        == (after.kind, after.sha256, after.link, after.device)
+    )
+
+
+def _same(before: Entry | None, after: Entry) -> bool:
+    return before is not None and (
+        _same_contents(before, after)
+        and (before.mode, before.uid, before.gid) == (after.mode, after.uid, after.gid)
+        and before.xattrs == after.xattrs
+    )
+
+
+def _same_use(before: Entry | None, after: Entry) -> bool:
+    """Whether nobody can do more with a file than before, but for rights of its own."""
+    return before is not None and (
+        _same_contents(before, after)
+        and (before.uid, before.gid) == (after.uid, after.gid)
+        and not after.mode & ~before.mode & 0o777
+    )
 
 
 def _involved(change: Change) -> list[bytes]:
@@ -372,13 +397,21 @@ def _attributes(change: Change) -> str:
 
 def _privilege(change: Change, rights: tuple[str, ...]) -> str:
     path, what = show_path(change.path), " and ".join(rights)
-    if change.after is not None and change.after.kind in (CHARACTER, BLOCK):
-        return f"{'adds' if change.before is None else 'replaces'} {path}: {what}"
-    mode = f"{change.after.mode:04o}" if change.after else ""
-    if change.before is None:
-        return f"adds {path} {what} (mode {mode})"
-    verb = "makes" if change.kind is ChangeKind.ATTRIBUTES else "replaces and makes"
-    return f"{verb} {path} {what} (mode {change.before.mode:04o} → {mode})"
+    before, after = change.before, change.after
+    if after is None:
+        return f"changes {path}: {what}"
+    device = after.kind in (CHARACTER, BLOCK)
+    if before is None:
+        return f"adds {path}: {what}" if device else f"adds {path} {what} (mode {after.mode:04o})"
+    same = _same_contents(before, after)
+    if device and not same:
+        return f"replaces {path}: {what}"
+    if not (device or set(rights) <= set(gained_rights(None, before))):
+        verb = "makes" if same else "replaces and makes"
+        return f"{verb} {path} {what} (mode {before.mode:04o} → {after.mode:04o})"
+    if same:
+        return f"changes {path}, {what}: {_differences(before, after)}"
+    return f"replaces {path}, {what}: {_hash(before)} → {_hash(after)}"
 
 
 def _replacement(change: Change) -> str:

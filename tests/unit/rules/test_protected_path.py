@@ -207,6 +207,44 @@ def test_both_spellings_of_a_merged_usr_are_protected(listed: str, changed: str)
     the_one(deleted(changed), settings=settings)
 
 
+def test_setuid_program_with_other_contents_and_the_same_bits_is_refused() -> None:
+    before, after = a_file("opt/tool", "old", 0o4755), a_file("opt/tool", "new", 0o4755)
+    finding = the_one(replaced(before, after))
+    assert finding.message.startswith("replaces /opt/tool, setuid root: ")
+
+
+def test_setgid_program_with_other_contents_is_a_milder_finding() -> None:
+    before = a_file("opt/tool", "old", 0o2755, gid=42)
+    finding = the_one(replaced(before, a_file("opt/tool", "new", 0o2755, gid=42)))
+    assert finding.message.startswith("replaces /opt/tool, setgid 42: ")
+    assert finding.severity is Severity.MEDIUM
+
+
+def test_program_with_capabilities_and_other_contents_is_refused() -> None:
+    can = {"security.capability": b"\x01"}
+    before, after = a_file("opt/tool", "old", xattrs=can), a_file("opt/tool", "new", xattrs=can)
+    assert "with capabilities" in the_one(replaced(before, after)).message
+
+
+@pytest.mark.parametrize(("mode", "gid"), [(0o4755, 0), (0o4777, 0), (0o4750, 1000)])
+def test_setuid_program_opened_to_more_people_is_refused(mode: int, gid: int) -> None:
+    before, after = a_file("opt/tool", mode=0o4750), a_file("opt/tool", mode=mode, gid=gid)
+    assert the_one(re_moded(before, after)).message.startswith("changes /opt/tool, setuid root: ")
+
+
+@pytest.mark.parametrize(("mode", "uid"), [(0o666, 0), (0o660, 1000)])
+def test_device_opened_to_more_people_is_refused(mode: int, uid: int) -> None:
+    before = Entry(b"srv/disk", BLOCK, 0o660, 0, 0, 0, None, None, device=(8, 0))
+    finding = the_one(re_moded(before, replace(before, mode=mode, uid=uid)))
+    assert finding.message.startswith("changes /srv/disk, a block device: ")
+
+
+def test_setuid_program_replaced_by_way_of_a_link_is_refused() -> None:
+    change = redirected("x/tool", "opt/tool", by="x")
+    before, after = a_file("opt/tool", "old", 0o4755), a_file("x/tool", "new", 0o4755)
+    assert "setuid root" in the_one(replace(change, before=before, after=after)).message
+
+
 # --- what must not be found --------------------------------------------------------------------
 
 
@@ -236,6 +274,19 @@ def test_both_spellings_of_a_merged_usr_are_protected(listed: str, changed: str)
 )
 def test_ordinary_change_passes(change: Change) -> None:
     assert judge(change) == ()
+
+
+def test_privileged_file_written_again_passes() -> None:
+    tool = a_file("opt/tool", "same", 0o4755)
+    disk = Entry(b"srv/disk", BLOCK, 0o660, 0, 0, 0, None, None, device=(8, 0))
+    assert judge(identical(tool), identical(disk)) == ()
+    change = replace(redirected("x/tool", "opt/tool", by="x"), before=tool)
+    assert judge(replace(change, after=replace(tool, path=b"x/tool"))) == ()
+
+
+def test_setuid_program_open_to_fewer_people_passes() -> None:
+    before, after = a_file("opt/tool", mode=0o4755), a_file("opt/tool", mode=0o4750)
+    assert judge(re_moded(before, after)) == ()
 
 
 def test_setuid_bit_taken_away_outside_the_list_passes() -> None:
