@@ -6,6 +6,9 @@ Judged are the changes that a layer makes to the tree below it (`layerproof.mode
    or hard link leads to (`Change.target`) is protected and not excepted. Both spellings of a merged
    `/usr` are one path (`layerproof.rules.globs`). Where a symbolic link leads does not count: a new
    one changes nothing there.
+   The folders above the fixed beginning of a protected glob count, too, when they themselves are
+   re-moded, replaced, redirected or deleted: who owns `/usr/local` rules `/usr/local/bin`. So does
+   a root folder that no lower layer lists and that comes with another mode or owner than usual.
 2. Writing the same again (`identical`) never counts; nor does adding a new path, except
    a. one whose creation alone is refused, such as `/etc/ld.so.preload`, or a symbolic link that
       stands for a folder above such a path,
@@ -41,7 +44,7 @@ from layerproof.model.entry import (
 from layerproof.model.facts import ImageFacts, LayerFacts
 from layerproof.model.finding import Finding, Severity, Status
 from layerproof.oci.additions import SENSITIVE_ADDITIONS
-from layerproof.rules.globs import GlobSet, is_wild, parents
+from layerproof.rules.globs import GlobSet, canonical, is_wild, parents
 from layerproof.rules.interface import RuleSettings, flag, globs
 from layerproof.rules.text import plural, shell_word, show_path, show_text
 
@@ -94,6 +97,8 @@ class Hit(NamedTuple):
     def group(self) -> tuple[str, str, bytes, bytes]:
         """Hits of one group were done by one entry and make one finding."""
         change = self.change
+        if change.cause == Cause.OPAQUE:
+            return (self.kind, change.cause, change.by, b"")  # by b"": the root
         if change.kind in _SWEEPING:
             return (self.kind, change.cause, change.by or change.path, b"")
         return (self.kind, change.cause, change.path, change.target)
@@ -195,6 +200,7 @@ class _Lists:
     """The settings, ready for matching."""
 
     __slots__ = (
+        "_above",
         "_above_creation",
         "_creation",
         "_exceptions",
@@ -205,6 +211,7 @@ class _Lists:
 
     def __init__(self, settings: ProtectedPathSettings) -> None:
         self._paths = GlobSet(settings.paths)
+        self._above = _ancestors(settings.paths)
         self._creation = GlobSet(settings.creation)
         self._above_creation = GlobSet(
             above for glob in settings.creation for above in parents(glob)
@@ -224,10 +231,10 @@ class _Lists:
         glob = self._protected(change.path)
         if glob is not None:
             return Hit(change, change.kind, glob, exact=not is_wild(glob))
-        for path in _involved(change):
-            glob = self._protected(path)
-            if glob is not None:
-                return Hit(change, change.kind, glob, exact=False)
+        others = (glob for path in _involved(change) if (glob := self._protected(path)))
+        glob = next(others, None) or self._leading_to(change)
+        if glob is not None:
+            return Hit(change, change.kind, glob, exact=False)
         if not above:
             return None
         return self._created(change, change.target) or self._gained(change)
@@ -236,6 +243,14 @@ class _Lists:
         glob = self._paths.match(path)
         return glob if glob is None or self._exceptions.match(path) is None else None
 
+    def _leading_to(self, change: Change) -> str | None:
+        """The glob whose matches lie below a folder that the change is about."""
+        for folder in _folders(change):
+            glob = self._above.get(canonical(folder))
+            if glob is not None and self._exceptions.match(folder) is None:
+                return glob
+        return None
+
     def _added(self, change: Change, *, above: bool) -> Hit | None:
         if change.cause == Cause.HARDLINK:
             glob = self._protected(change.target)
@@ -243,6 +258,10 @@ class _Lists:
                 return Hit(change, "linked", glob, exact=not is_wild(glob))
         if not above:
             return None
+        if not change.path and _unusual_root(change.after):
+            glob = self._protected(b"") or self._leading_to(change)
+            if glob is not None:
+                return Hit(change, ChangeKind.ATTRIBUTES, glob, exact=not is_wild(glob))
         return self._created(change, change.path) or self._gained(change)
 
     def _created(self, change: Change, path: bytes) -> Hit | None:
@@ -265,6 +284,23 @@ class _Lists:
         if self._operators.match(change.path) is not None:
             return None
         return Hit(change, "privileged", "", exact=False)
+
+
+def _ancestors(globs: Iterable[str]) -> dict[bytes, str]:
+    """The folders above the part of each glob that has no wildcard, each with such a glob."""
+    found: dict[bytes, str] = {}
+    for glob in globs:
+        parts = canonical(glob.encode()[1:]).split(b"/")
+        fixed = next((n for n, part in enumerate(parts) if set(part) & set(b"*?")), len(parts))
+        # `/etc/cron.*` lies in /etc; `/etc/ssl/**` is /etc/ssl itself, which the glob matches
+        for end in range(min(fixed, len(parts) - 1) + 1):
+            found.setdefault(b"/".join(parts[:end]), glob)
+    return found
+
+
+def _unusual_root(root: Entry | None) -> bool:
+    """Whether the root folder is other than runtimes make it where no layer lists it."""
+    return root is not None and (root.mode, root.uid, root.gid) != (0o755, 0, 0)
 
 
 def _not_listed(changes: ChangeSet) -> int:
@@ -330,7 +366,26 @@ def _involved(change: Change) -> list[bytes]:
     paths = [change.by, change.target if leads else b""]
     if change.kind is ChangeKind.SHADOWED:
         return []  # only the hidden path lost something
+    if _of_opaque_root(change):
+        return [b""]
     return [path for path in paths if path]
+
+
+def _folders(change: Change) -> list[bytes]:
+    """Paths that the change itself is about, and that may be folders above protected ones."""
+    if change.kind is ChangeKind.SHADOWED:
+        return []
+    folders = [change.path]
+    if _of_opaque_root(change):
+        folders.append(b"")
+    if change.cause == Cause.SYMLINKED_PARENT and change.target:
+        again = change.after is not None and _same(change.before, change.after)
+        folders += [] if again else [change.target]
+    return folders
+
+
+def _of_opaque_root(change: Change) -> bool:
+    return change.cause == Cause.OPAQUE and not change.by
 
 
 def _rights(change: Change) -> tuple[str, ...]:
@@ -379,7 +434,13 @@ def _created(change: Change) -> str:
 
 
 def _deleted(change: Change) -> str:
+    if _of_opaque_root(change):
+        return _emptied(1)
     return f"deletes {show_path(change.path)} ({_how(change)})"
+
+
+def _emptied(count: int) -> str:
+    return f"empties the root folder (opaque): hides {plural(count, 'path')}"
 
 
 def _redirected(change: Change) -> str:
@@ -392,6 +453,11 @@ def _shadowed(change: Change) -> str:
 
 
 def _attributes(change: Change) -> str:
+    if change.before is None and change.after is not None:
+        new = change.after
+        return (
+            f"brings {show_path(change.path)} with mode {new.mode:04o}, owner {new.uid}:{new.gid}"
+        )
     return f"changes {show_path(change.path)}: {_differences(change.before, change.after)}"
 
 
@@ -479,6 +545,8 @@ _DEEDS = {
 
 def _summary(hits: Sequence[Hit]) -> str:
     first = hits[0]
+    if all(_of_opaque_root(hit.change) for hit in hits):
+        return _emptied(len(hits))
     noun = "path" if first.kind in ("created", "privileged") else "protected path"
     said = _DEEDS.get(first.kind, "changes {}").format(plural(len(hits), noun))
     if len({hit.group for hit in hits}) > 1:
@@ -531,7 +599,8 @@ def _evidence_of_many(hits: Sequence[Hit]) -> dict[str, object]:
     }
     if len({hit.group for hit in hits}) == 1:
         found["cause"] = show_text(hits[0].change.cause)
-        found["by"] = show_path(hits[0].change.by or hits[0].change.path)
+        first = hits[0].change
+        found["by"] = show_path(first.by if _of_opaque_root(first) else first.by or first.path)
     return found
 
 

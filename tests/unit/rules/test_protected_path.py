@@ -207,6 +207,51 @@ def test_both_spellings_of_a_merged_usr_are_protected(listed: str, changed: str)
     the_one(deleted(changed), settings=settings)
 
 
+@pytest.mark.parametrize(
+    "path", ["", "usr", "usr/local", "usr/share", "etc", "etc/ssl", "var/spool", "home", "lib"]
+)
+def test_folder_above_protected_paths_given_away_is_refused(path: str) -> None:
+    the_one(re_moded(a_folder(path), a_folder(path, 0o777)))
+    the_one(re_moded(a_folder(path), replace(a_folder(path), uid=1000)))
+    marked = replace(a_folder(path), xattrs={"security.selinux": b"x"})
+    the_one(re_moded(a_folder(path), marked))
+
+
+def test_re_moded_folder_above_protected_paths_is_told_with_both_modes() -> None:
+    finding = the_one(re_moded(a_folder("usr/local"), a_folder("usr/local", 0o777)))
+    assert finding.message == "changes /usr/local: mode 0755 → 0777"
+
+
+def test_link_in_place_of_a_folder_above_protected_paths_is_refused() -> None:
+    before, after = a_folder("usr/local"), a_symlink("usr/local", "/srv/x")
+    change = replace(redirected("usr/local", "srv/x", cause="type-change"), before=before)
+    the_one(replace(change, after=after))
+    the_one(replaced(before, a_file("usr/local")))
+    the_one(deleted("usr/local"))
+
+
+def test_folder_above_protected_paths_re_moded_by_way_of_a_link_is_refused() -> None:
+    change = replace(redirected("x", "usr/local", by="x"), before=a_folder("usr/local"))
+    the_one(replace(change, after=a_folder("x", 0o777)))
+    assert judge(replace(change, after=a_folder("x"))) == ()
+
+
+def test_folder_above_an_operators_glob_is_protected() -> None:
+    settings = ProtectedPathSettings(paths=("/srv/app/*/bin/**",), creation=("/etc/x",))
+    for path in ("", "srv", "srv/app"):
+        the_one(re_moded(a_folder(path), a_folder(path, 0o777)), settings=settings)
+    assert judge(re_moded(a_folder("opt"), a_folder("opt", 0o777)), settings=settings) == ()
+
+
+@pytest.mark.parametrize(("mode", "uid"), [(0o777, 0), (0o755, 1000)])
+def test_root_folder_that_only_an_upper_layer_lists_is_refused_unless_usual(
+    mode: int, uid: int
+) -> None:
+    finding = the_one(added(replace(a_folder("", mode), uid=uid), "requested"))
+    assert finding.message == f"brings / with mode {mode:04o}, owner {uid}:0"
+    assert judge(added(a_folder(""), "requested")) == ()
+
+
 def test_setuid_program_with_other_contents_and_the_same_bits_is_refused() -> None:
     before, after = a_file("opt/tool", "old", 0o4755), a_file("opt/tool", "new", 0o4755)
     finding = the_one(replaced(before, after))
@@ -282,6 +327,22 @@ def test_privileged_file_written_again_passes() -> None:
     assert judge(identical(tool), identical(disk)) == ()
     change = replace(redirected("x/tool", "opt/tool", by="x"), before=tool)
     assert judge(replace(change, after=replace(tool, path=b"x/tool"))) == ()
+
+
+@pytest.mark.parametrize("path", ["tmp", "opt", "srv", "usr/share/doc", "var/lib", "home/app"])
+def test_folder_that_leads_to_nothing_protected_may_be_re_moded(path: str) -> None:
+    assert judge(re_moded(a_folder(path), a_folder(path, 0o1777))) == ()
+
+
+def test_folder_above_protected_paths_listed_again_passes() -> None:
+    assert judge(identical(a_folder("usr/local")), identical(a_folder(""))) == ()
+    assert judge(added(a_folder("usr/local", 0o2775))) == ()
+
+
+def test_exception_frees_a_folder_above_protected_paths() -> None:
+    settings = replace(SETTINGS, exceptions=("/usr/local",))
+    change = re_moded(a_folder("usr/local"), a_folder("usr/local", 0o2775))
+    assert judge(change, settings=settings) == ()
 
 
 def test_setuid_program_open_to_fewer_people_passes() -> None:
@@ -383,6 +444,22 @@ def test_opaque_usr_is_one_finding_with_a_count_and_examples() -> None:
     paths = finding.evidence["paths"]
     assert isinstance(paths, list)
     assert len(paths) == MAX_EXAMPLES
+
+
+def test_opaque_root_is_one_finding_that_names_the_root() -> None:
+    paths = ("bin", "bin/sh", "etc", "etc/shadow", "srv", "srv/x")
+    finding = the_one(*(deleted(path, "opaque") for path in paths))
+    assert finding.message == "empties the root folder (opaque): hides 6 paths"
+    assert finding.evidence["by"] == "/"
+    assert finding.evidence["total"] == 6
+    one = the_one(deleted("srv", "opaque"))
+    assert one.message == "empties the root folder (opaque): hides 1 path"
+
+
+def test_opaque_root_without_the_root_in_the_list_is_one_finding() -> None:
+    settings = ProtectedPathSettings(paths=("/etc/shadow",), creation=("/etc/x",))
+    swept = [deleted(path, "opaque") for path in ("etc", "etc/shadow", "srv")]
+    assert the_one(*swept, settings=settings).evidence["total"] == 3
 
 
 def test_examples_name_the_most_telling_paths_first() -> None:
