@@ -126,10 +126,14 @@ PROTECTED_PATHS: tuple[str, ...] = (
 )
 
 # What a layer may not even create. No package of a distribution brings these for its own working,
-# except `sudo` and `doas` themselves, which hand out rights and are worth a look.
+# except `sudo`, `doas` and PAM themselves, which hand out rights and are worth a look, and few that
+# widen the library search (`libfakeroot`, CUDA). Not `cron.d`, `profile.d`, `systemd` or single PAM
+# services: ordinary packages bring files there, and they act only where such a service is run.
 REFUSED_CREATIONS: tuple[str, ...] = (
     "/etc/ld.so.preload",
     "/etc/ld-musl-*.path",
+    "/etc/ld.so.conf.d/**",
+    "/etc/pam.d/other",
     "/etc/doas.conf",
     "/etc/doas.d/**",
     "/etc/sudoers",

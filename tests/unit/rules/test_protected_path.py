@@ -141,6 +141,8 @@ def test_file_re_moded_through_a_hard_link_is_refused() -> None:
         "home/app/.ssh/authorized_keys",
         "etc/sudoers.d/app",
         "etc/apt/trusted.gpg.d/x.gpg",
+        "etc/ld.so.conf.d/000-evil.conf",
+        "etc/pam.d/other",
     ],
 )
 def test_creating_what_hands_out_rights_is_refused(path: str) -> None:
@@ -299,6 +301,10 @@ def test_setuid_program_replaced_by_way_of_a_link_is_refused() -> None:
         identical(a_file("etc/shadow")),
         added(a_file("usr/bin/new-tool", mode=0o755)),
         added(a_file("etc/nginx/nginx.conf"), "sensitive-path"),
+        added(a_file("etc/pam.d/sshd"), "sensitive-path"),
+        added(a_file("etc/cron.d/php"), "sensitive-path"),
+        added(a_file("etc/profile.d/app.sh"), "sensitive-path"),
+        added(a_folder("etc/ld.so.conf.d"), "sensitive-path"),
         added(a_folder("root/.ssh"), "sensitive-path"),
         added(a_folder("etc/sudoers.d"), "sensitive-path"),
         added(a_folder("var/mail", 0o2775), "setuid"),
