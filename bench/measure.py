@@ -7,8 +7,8 @@ Time and memory are taken in separate runs, so that the sampler does not slow do
 - Memory, every ~10 ms, summed over the whole process tree: PSS (/proc/PID/smaps_rollup), which
   counts a page that n processes share as 1/n in each, so that the sum is what the tree really
   occupies; and RSS (/proc/PID/statm), which counts such a page n times. For one process the two are
-  nearly the same. `largest` is the peak of the largest process as the kernel keeps it (VmHWM): where
-  it is above the sampled PSS, the sampler missed a peak, and the table shows the higher. ru_maxrss
+  nearly the same. `largest` is the largest process's peak as the kernel keeps it (VmHWM): where it
+  is above the sampled PSS, the sampler missed a peak, and the table shows the higher. ru_maxrss
   will not do: a process inherits in it what its parent had before exec.
 """
 
