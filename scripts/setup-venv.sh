@@ -41,3 +41,5 @@ echo "Installing Layerproof and its parts into $venv."
 export PIP_DISABLE_PIP_VERSION_CHECK=1
 "$venv/bin/python" -m pip install --quiet --require-hashes -r "$lock"
 "$venv/bin/python" -m pip install --quiet --no-deps -e .
+# As an installed package has it, also where Python is told to write no bytecode by itself.
+"$venv/bin/python" -m compileall -q src
