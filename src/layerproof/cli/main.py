@@ -146,7 +146,7 @@ def print_error(error: LayerproofError, *, as_json: bool) -> None:
 
 def main() -> None:
     """The console script."""
-    # Reading a layer makes many objects and no cycles; collecting in between costs a tenth.
+    # Reading a layer makes many objects and no cycles: collect seldom.
     gc.set_threshold(200_000, 20, 20)
     sys.exit(run(sys.argv[1:]))
 
