@@ -51,6 +51,9 @@ class Context:
     labels: Mapping[str, str] | None = None
 
 
+SOMEWHERE = Context()
+
+
 @dataclass(frozen=True, slots=True)
 class ImageFacts:
     """All facts about one image at one time."""
@@ -67,7 +70,7 @@ class ImageFacts:
     # records that touch none of its ChainIDs, but were given to an image of the same name or with
     # some of the same contents: only to explain why there is no base
     near: tuple[TrustRecord, ...] = ()
-    context: Context = Context()
+    context: Context = SOMEWHERE
     # images of the index, this one too, whose top is one of this image's ChainIDs
     below: Mapping[ChainId, tuple[KnownImage, ...]] = field(default_factory=dict)
     # reports of pushes of images that have the layer at this place, oldest first
