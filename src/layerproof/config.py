@@ -5,6 +5,7 @@
 | LAYERPROOF_INDEX | the index file; default `$XDG_DATA_HOME/layerproof/index.db` |
 | LAYERPROOF_POLICY | the policy file; default: the built-in policy |
 | LAYERPROOF_WORKERS | processes that read layers side by side; default: one per processor |
+| LAYERPROOF_NATIVE | 0: digests without the native part |
 | LAYERPROOF_INSECURE_REGISTRIES | hosts, comma separated, that may be spoken to in plain HTTP |
 | LAYERPROOF_REGISTRY_MIRRORS | `host=mirror[,mirror…]` entries, separated by blanks |
 | LAYERPROOF_TOKEN_REALMS | further hosts that may be sent registry credentials, comma separated |
@@ -27,6 +28,7 @@ class Settings:
     index: Path
     policy: Path | None = None
     workers: int = 0  # 0: one per processor
+    native: bool = True
     insecure_registries: frozenset[str] = frozenset()
     mirrors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     token_realms: frozenset[str] = frozenset()
@@ -40,6 +42,7 @@ def settings(environ: Mapping[str, str] = os.environ) -> Settings:
         index=Path(environ.get("LAYERPROOF_INDEX") or _data_home(environ) / "layerproof/index.db"),
         policy=Path(policy) if policy else None,
         workers=_integer(environ, "LAYERPROOF_WORKERS", 0),
+        native=bool(_integer(environ, "LAYERPROOF_NATIVE", 1)),
         insecure_registries=_words(environ, "LAYERPROOF_INSECURE_REGISTRIES"),
         mirrors=_mirrors(environ),
         token_realms=_words(environ, "LAYERPROOF_TOKEN_REALMS"),

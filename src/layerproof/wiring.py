@@ -58,6 +58,7 @@ def open_indexer(settings: Settings, index: Index) -> Indexer:
     """An indexer with all analysers."""
     from layerproof.analysis.registry import dispatch
     from layerproof.engine.indexer import Indexer
+    from layerproof.native import digests
 
     return Indexer(
         index=index,
@@ -65,6 +66,7 @@ def open_indexer(settings: Settings, index: Index) -> Indexer:
         clock=open_clock(),
         dispatch=dispatch(),
         limits=settings.limits,
+        digests=digests(native=settings.native),
     )
 
 

@@ -9,7 +9,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -370,7 +370,9 @@ def test_file_of_the_corpus(name: str, shared_data: Path, request: pytest.Fixtur
             assert "(at offset " in str(walked.error) or error is CompressionError
             if before:
                 listed = listing(request.getfixturevalue("gnu_tar"), path)
-                assert entries == [as_layer(entry) for entry in listed][:before]
+                # digests stand where their files are once a walk is closed, which this one never was
+                without = [replace(as_layer(entry), sha256="") for entry in listed]
+                assert entries == without[:before]
 
 
 # --- sparse files as GNU tar writes them ---------------------------------------------------------

@@ -23,7 +23,7 @@ ROWS = (
     {"model", "errors"},
     {"oci", "analysis", "advisories", "signatures", "learning", "rules", "policy"},
     {"engine"},
-    {"sources", "store", "monitors", "gates", "report", "workers", "testing"},
+    {"sources", "store", "monitors", "gates", "report", "workers", "native", "testing"},
     {"config"},
     {"wiring"},
     {"cli", "server", "__main__"},

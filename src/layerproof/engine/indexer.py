@@ -26,6 +26,7 @@ from layerproof.errors import DigestMismatchError, LayerproofError
 from layerproof.model.contents import BlobRecord, Contents
 from layerproof.model.digest import DiffId
 from layerproof.model.image import Image, Layer, Platform
+from layerproof.oci.digests import MakeDigests, PlainDigests
 from layerproof.oci.entrycodec import encode, file_filter, path_filter
 from layerproof.oci.limits import Limits
 from layerproof.oci.reader import BlobReader, Stream, read_layer, verify_blob
@@ -41,6 +42,7 @@ class Indexer:
     clock: Clock
     dispatch: Dispatch
     limits: Limits
+    digests: MakeDigests = PlainDigests
 
     @property
     def analysers(self) -> str:
@@ -170,7 +172,7 @@ class Indexer:
 
     def _contents(self, blob: BlobReader, *, threads: bool) -> tuple[Stream, Contents]:
         analysis = self.dispatch.start()
-        walker = TarWalker(self.dispatch, analysis.file, self.limits)
+        walker = TarWalker(self.dispatch, analysis.file, self.limits, self.digests())
         stream = read_layer(blob, walker, threads=threads)
         for path in walker.too_large:
             reason = f"larger than {self.limits.capture_bytes} bytes"

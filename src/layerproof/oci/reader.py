@@ -1,8 +1,9 @@
 """One layer, read to its end: verified, hashed, walked. Reading to the end *is* the check.
 
 1. Every byte of the blob goes through the blob digest, whose size and value must match.
-2. It is decompressed in bounded pieces; every piece goes through the DiffID.
-3. The walker sees each piece once. Nothing is written anywhere, memory stays flat.
+2. It is decompressed in bounded pieces.
+3. The walker sees each piece once, and takes the digests of the tar (its DiffID) and of the files.
+   Nothing is written anywhere, memory stays flat.
 
 With `threads`, steps 1 and 2 run in a thread beside step 3: hashing and decompression release the
 interpreter lock. That pays when there are fewer layers than processors.
@@ -36,7 +37,7 @@ class Stream:
 
 
 class BlobReader:
-    """Steps 1 and 2: iterate over it for the uncompressed pieces; `stream` is set at the end."""
+    """Steps 1 and 2: iterate over it for the uncompressed pieces; then ask for the `stream`."""
 
     def __init__(
         self,
@@ -55,25 +56,23 @@ class BlobReader:
         self._progress = progress
         self._monotonic = monotonic
         self._blob_size = 0
+        self._size = 0
         self._hash = hashlib.new(expected.digest.algorithm if expected else "sha256")
-        self.stream: Stream | None = None
+        self._blob: Digest | None = None  # once all of it was read and verified
 
     def __iter__(self) -> Iterator[bytes]:
-        tar = hashlib.sha256()
-        size = 0
         for piece in decompress(self._verified(), self._limits):
-            tar.update(piece)
-            size += len(piece)
+            self._size += len(piece)
             yield piece
         algorithm = self._expected.digest.algorithm if self._expected else "sha256"
         blob = Digest(f"{algorithm}:{self._hash.hexdigest()}")
         self._check(blob)
-        self.stream = Stream(
-            diff_id=DiffId("sha256:" + tar.hexdigest()),
-            blob_digest=blob,
-            blob_size=self._blob_size,
-            size=size,
-        )
+        self._blob = blob
+
+    def stream(self, diff_id: str) -> Stream:
+        """What the blob turned out to be, after its last piece; `diff_id` is over all pieces."""
+        assert self._blob is not None
+        return Stream(DiffId(diff_id), self._blob, self._blob_size, self._size)
 
     def _verified(self) -> Iterator[bytes]:
         most = self._limits.blob_bytes
@@ -138,16 +137,15 @@ def read_layer(blob: BlobReader, walker: TarWalker, *, threads: bool = False) ->
         for piece in blob:
             feed(piece)
     walker.close()
-    assert blob.stream is not None
-    return blob.stream
+    return blob.stream(walker.diff_id())
 
 
 def verify_blob(blob: BlobReader) -> Stream:
     """Only the digests: for contents that are known, in a blob that is not."""
-    for _ in blob:
-        pass
-    assert blob.stream is not None
-    return blob.stream
+    tar = hashlib.sha256()
+    for piece in blob:
+        tar.update(piece)
+    return blob.stream("sha256:" + tar.hexdigest())
 
 
 def _ahead(pieces: Iterable[bytes]) -> Generator[bytes, None, None]:

@@ -6,8 +6,8 @@
    header (`g`) is ignored and noted, as every container runtime does; like any entry, it uses up
    the extended headers before it.
 3. Names are made clean and relative; `.wh.` names become whiteouts (see `tarnames`).
-4. Regular files are hashed while they stream by. Bytes are kept only for files that somebody
-   asked for by path or by their first two bytes.
+4. Where file data lies is told to a `TarDigests`, once per chunk, which hashes every file and the
+   tar. Bytes are kept only for files that somebody asked for by path or by their first two bytes.
 5. Two zero blocks, or the end of the data at a header boundary, end the archive. The padding of
    the last file may be missing.
 
@@ -19,8 +19,8 @@ path handles an entry whose header is plain and whose data ends inside the chunk
 through `_entry` and `tarmember`, which know every dialect.
 """
 
+import re
 from collections.abc import Callable, Container, Mapping
-from hashlib import sha256
 from typing import Protocol
 from zlib import adler32
 
@@ -31,12 +31,12 @@ from layerproof.model.entry import (
     DIRECTORY,
     FILE,
     HARDLINK,
-    NO_DIGEST,
     SYMLINK,
     EntryTable,
 )
 from layerproof.oci import tarheader as th
 from layerproof.oci import tarpax, tarsparse
+from layerproof.oci.digests import BEGIN, END, PlainDigests, Spans, TarDigests
 from layerproof.oci.limits import Limits
 from layerproof.oci.tardata import HEAD_BYTES, FileData
 from layerproof.oci.tarfields import FieldTables
@@ -49,7 +49,7 @@ _GLOBAL = ord("g")
 _LONG_NAME = ord("L")
 _LONG_LINK = ord("K")
 _NO_TAIL = bytes(512 - 345)  # neither prefix nor what GNU and star keep in its place
-_EMPTY_DIGEST = sha256().digest()
+_WHOLE = BEGIN | END
 
 
 class Wanted(Protocol):
@@ -79,6 +79,8 @@ class Wanted(Protocol):
         """Who wants the whole file at this path, once one of the above says that it may."""
 
 
+_FILES = re.compile(b"%c+" % FILE)
+
 # who wants it, path, entry index, bytes
 Deliver = Callable[[tuple[int, ...], bytes, int, bytes], None]
 
@@ -86,7 +88,13 @@ Deliver = Callable[[tuple[int, ...], bytes, int, bytes], None]
 class TarWalker:
     """Feed it the uncompressed layer, then `close` it; `entries` is then complete."""
 
-    def __init__(self, wanted: Wanted, deliver: Deliver, limits: Limits) -> None:
+    def __init__(
+        self,
+        wanted: Wanted,
+        deliver: Deliver,
+        limits: Limits,
+        digests: TarDigests | None = None,
+    ) -> None:
         self.entries = EntryTable()
         self.notes: dict[str, int] = {}  # what was odd but not wrong → how often
         self.too_large: list[bytes] = []  # wanted files over `capture_bytes`
@@ -109,6 +117,9 @@ class TarWalker:
         self._trailing = False
         self._names_bytes = 0
         self._sparse_bytes = 0
+        self._digests = digests or PlainDigests()
+        self._spans: Spans = []  # file data in the chunk that is being walked
+        self._sparse: dict[int, bytes] = {}  # digests of sparse files, by entry index
 
     # --- the stream ------------------------------------------------------------------------------
 
@@ -122,6 +133,8 @@ class TarWalker:
             chunk = b"".join(self._pieces)
             self._pieces.clear()
         position = self._walk(chunk)
+        self._digests.update(chunk, position, self._spans)
+        self._spans.clear()
         self._base += position
         if position < len(chunk):
             rest = chunk[position:]
@@ -140,12 +153,35 @@ class TarWalker:
             raise TarError("the tar ends after an extended header", offset=self._base)
         if self._trailing:
             self._note("data after the end of the archive")
+        self._spread_digests()
+
+    def diff_id(self) -> str:
+        """`sha256:…` over the whole tar, once it is closed."""
+        return self._digests.diff_id()
+
+    def _spread_digests(self) -> None:
+        """The digests of files, which came one after the other, to where their entries stand."""
+        table, files = self.entries, memoryview(self._digests.files)
+        kinds = bytes(table.kinds)
+        column = bytearray(32 * len(kinds))
+        if self._sparse:
+            patched = bytearray(kinds)
+            for index, digest in self._sparse.items():
+                patched[index] = 0  # not among those of the stream
+                column[32 * index : 32 * index + 32] = digest
+            kinds = bytes(patched)
+        done = 0
+        for run in _FILES.finditer(kinds):
+            start, stop = run.span()
+            column[32 * start : 32 * stop] = files[32 * done : 32 * (done + stop - start)]
+            done += stop - start
+        table.digests = column
 
     def _walk(self, chunk: bytes) -> int:  # noqa: PLR0912, PLR0915  because calls cost here
         """Consume what can be consumed; the position of what must wait for more."""
         end = len(chunk)
         view = memoryview(chunk)
-        position = 0 if self._data is None else self._continue_file(view)
+        position = 0 if self._data is None else self._continue_file(view, 0)
         if self._skip:
             position = self._pass(position, end)
         if self._ended:
@@ -156,7 +192,7 @@ class TarWalker:
         add_kind = table.kinds.append
         add_owner = table.owners.append
         add_size = table.sizes.append
-        digests = table.digests
+        spans = self._spans
         wanted = self._wanted
         names, folders, paths = wanted.names, wanted.folders, wanted.paths
         suffixes, magics, match = wanted.suffixes, wanted.magics, wanted.match
@@ -199,22 +235,19 @@ class TarWalker:
                         add_kind(DIRECTORY)
                         add_owner(owner)
                         add_size(0)
-                        digests += NO_DIGEST
                         position += 512
                         continue
                     start = position + 512
                     stop = start + size
                     if stop <= end and name[-1] != 0x2F:
+                        spans += (start, stop, _WHOLE)
                         if size:
-                            digests += sha256(view[start:stop]).digest()
                             self.file_bytes += size
                             who = magics.get(chunk[start : start + 2])
                             if who is not None and size > 1:
                                 deliver(
                                     who, name, index, chunk[start : min(stop, start + HEAD_BYTES)]
                                 )
-                        else:
-                            digests += _EMPTY_DIGEST
                         add_path(name)
                         add_kind(FILE)
                         add_owner(owner)
@@ -357,7 +390,8 @@ class TarWalker:
             sparse=member.sparse,
             who=who,
         )
-        return self._pass(start + self._continue_file(memoryview(chunk)[start:]), len(chunk))
+        used = self._continue_file(memoryview(chunk)[start:], start)
+        return self._pass(start + used, len(chunk))
 
     def _add(self, member: Member, offset: int) -> int:
         table = self.entries
@@ -369,7 +403,6 @@ class TarWalker:
         table.kinds.append(member.kind)
         table.owners.append(member.owner)
         table.sizes.append(0)
-        table.digests += NO_DIGEST
         if member.xattrs:
             table.xattrs[index] = member.xattrs
         if member.kind in (SYMLINK, HARDLINK):
@@ -386,11 +419,17 @@ class TarWalker:
 
     # --- file data that does not end in its first chunk ------------------------------------------
 
-    def _continue_file(self, view: memoryview) -> int:
-        """Give the current file its bytes from the start of `view`; how many were used."""
+    def _continue_file(self, view: memoryview, position: int) -> int:
+        """Give the current file its bytes from the start of `view`, which is at `position` of the
+        chunk; how many were used."""
         data = self._data
         assert data is not None
+        begins = BEGIN if data.left == data.stored else 0
         used = data.write(view)
+        # a file of which nothing has come yet begins with its first bytes
+        if data.sparse_digest is None and (used or not data.left):
+            ends = 0 if data.left else END
+            self._spans += (position, position + used, begins | ends)
         if not data.left:
             self._data = None
             self._skip = self._padding = -data.stored % 512
@@ -398,9 +437,10 @@ class TarWalker:
         return used
 
     def _finish_file(self, data: FileData) -> None:
-        table = self.entries
-        table.digests[32 * data.index : 32 * data.index + 32] = data.close()
-        table.sizes[data.index] = data.size
+        data.close()
+        if data.sparse_digest is not None:
+            self._sparse[data.index] = data.sparse_digest.digest()
+        self.entries.sizes[data.index] = data.size
         self.file_bytes += data.size
         who = self._wanted.magics.get(data.head[:2])
         if who is not None:

@@ -1,4 +1,8 @@
-"""The data of one regular file that arrives in pieces, or that is sparse: hashed, maybe kept."""
+"""The data of one regular file that arrives in pieces, or that is sparse: maybe kept.
+
+The stored bytes are hashed by `oci.digests`; only a sparse file, whose holes are not stored, is
+hashed here.
+"""
 
 from hashlib import sha256
 
@@ -8,10 +12,10 @@ HEAD_BYTES = 512
 
 
 class FileData:
-    """Takes the stored bytes; afterwards `digest`, `head` and, if asked for, `whole` are there."""
+    """Takes the stored bytes; afterwards `head` and, if asked for, `whole` are there."""
 
-    __slots__ = ("_hash", "_kept", "_sparse", "head", "index", "left", "offset", "path", "size",
-                 "stored", "who")  # fmt: skip
+    __slots__ = ("_kept", "_sparse", "head", "index", "left", "offset", "path", "size",
+                 "sparse_digest", "stored", "who")  # fmt: skip
 
     def __init__(
         self,
@@ -32,7 +36,7 @@ class FileData:
         self.who = who  # who gets the whole file; nothing is kept for nobody
         self.head = b""
         self._kept = bytearray()
-        self._hash = sha256()
+        self.sparse_digest = sha256() if sparse else None
         self._sparse = SparseFile(sparse, stored, offset, self._take) if sparse else None
 
     def write(self, view: memoryview) -> int:
@@ -48,11 +52,10 @@ class FileData:
             self._take(piece)
         return len(piece)
 
-    def close(self) -> bytes:
-        """The sha256 of the file. Raises TarError."""
+    def close(self) -> None:
+        """All bytes came. Raises TarError for a sparse map that does not hold."""
         if self._sparse is not None:
             self._sparse.close()
-        return self._hash.digest()
 
     @property
     def whole(self) -> bytes:
@@ -60,7 +63,8 @@ class FileData:
         return bytes(self._kept)
 
     def _take(self, piece: bytes | memoryview) -> None:
-        self._hash.update(piece)
+        if self.sparse_digest is not None:
+            self.sparse_digest.update(piece)
         if len(self.head) < HEAD_BYTES:
             self.head += piece[: HEAD_BYTES - len(self.head)]
         if self.who:

@@ -100,7 +100,6 @@ def test_other_bytes_of_the_same_size_are_refused(threads: bool, algorithm: str)
     blob = BlobReader([other], Limits(), expected=expected, where="img layer 0")
     with pytest.raises(DigestMismatchError, match="img layer 0: the blob's digest is"):
         read_layer(blob, a_walker(), threads=threads)
-    assert blob.stream is None
 
 
 @both
