@@ -25,7 +25,7 @@ both = pytest.mark.parametrize("make", MAKERS)
 
 
 class File(NamedTuple):
-    """A file of a made tar: blocks of 512 bytes before it, size, whether MD5 and SHA-1 are asked."""
+    """A file of a made tar: blocks of 512 bytes before it, size, whether all digests are asked."""
 
     gap: int
     size: int
