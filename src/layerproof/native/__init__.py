@@ -8,7 +8,7 @@ where files lie is decided in Python (`layerproof.oci.tar`), and it checks what 
 """
 
 from array import array
-from ctypes import CDLL, c_char_p, c_int, c_size_t, c_void_p, create_string_buffer
+from ctypes import CDLL, c_char_p, c_int64, c_size_t, c_void_p, create_string_buffer
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -36,7 +36,7 @@ def _library() -> CDLL | None:
     library.lp_update.argtypes = [
         c_void_p, c_char_p, c_size_t, c_size_t, c_void_p, c_size_t, c_void_p, c_void_p,
     ]  # fmt: skip
-    library.lp_update.restype = c_int
+    library.lp_update.restype = c_int64
     library.lp_digest.argtypes = [c_void_p, c_void_p]
     return library if library.lp_supported() and _answers_right(library) else None
 
@@ -55,7 +55,8 @@ def _answers_right(library: CDLL) -> bool:
 class NativeDigests:
     """`oci.digests.TarDigests` by the library."""
 
-    __slots__ = ("_checks", "_library", "_out", "_room", "_state", "checks", "files")
+    __slots__ = ("_checks", "_checks_view", "_library", "_out", "_out_view", "_room", "_state",
+                 "checks", "files")  # fmt: skip
 
     def __init__(self, library: CDLL | None = None) -> None:
         found = library or _library()
@@ -75,15 +76,15 @@ class NativeDigests:
         count = len(numbers) // 3
         if count > self._room:
             self._make_room(count)
-        ended = sum(flags & END for flags in spans[2::3]) // END
-        checked = sum(flags & (END | CHECK) == END | CHECK for flags in spans[2::3])
         address, _ = numbers.buffer_info()
-        if self._library.lp_update(
+        ended = self._library.lp_update(
             self._state, chunk, 0, stop, address, count, self._out, self._checks
-        ):
+        )
+        if ended < 0:
             raise AssertionError("spans that lie outside the chunk, or overlap")
-        self.files += memoryview(self._out)[: 32 * ended]
-        self.checks += memoryview(self._checks)[: CHECK_BYTES * checked]
+        if ended:
+            self.files += self._out_view[: 32 * (ended & 0xFFFFFFFF)]
+            self.checks += self._checks_view[: CHECK_BYTES * (ended >> 32)]
 
     def diff_id(self) -> str:
         """See `TarDigests`."""
@@ -95,3 +96,5 @@ class NativeDigests:
         self._room = files
         self._out = create_string_buffer(32 * files)
         self._checks = create_string_buffer(CHECK_BYTES * files)
+        self._out_view = memoryview(self._out)
+        self._checks_view = memoryview(self._checks)

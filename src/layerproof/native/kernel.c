@@ -300,10 +300,12 @@ void lp_start(State *s) {
 /* data[from:to] are the next bytes of the tar. `spans` are triples (start, stop, flags) within
  * them, in order: file data, of which BEGIN and END say whether it is the start and the end of a
  * file. Each END writes 32 bytes to `out`, and with CHECK 36 bytes to `checks`; both have room for
- * `count` files. Returns 0, or -1 for spans that are none; the state is then void. */
-int lp_update(State *s, const uint8_t *data, size_t from, size_t to, const uint32_t *spans,
-              size_t count, uint8_t *out, uint8_t *checks) {
+ * `count` files. Returns how many files ended, plus 2^32 times how many of them with CHECK; or -1
+ * for spans that are none, and the state is then void. */
+int64_t lp_update(State *s, const uint8_t *data, size_t from, size_t to, const uint32_t *spans,
+                  size_t count, uint8_t *out, uint8_t *checks) {
     size_t position = from;
+    int64_t ended = 0;
     for (size_t i = 0; i < count; i++) {
         size_t start = spans[3 * i], stop = spans[3 * i + 1];
         uint32_t flags = spans[3 * i + 2];
@@ -325,12 +327,16 @@ int lp_update(State *s, const uint8_t *data, size_t from, size_t to, const uint3
             int checked = s->open & CHECK;
             end_file(s, out, checks);
             out += SHA256;
-            if (checked) checks += CHECKS;
+            ended++;
+            if (checked) {
+                checks += CHECKS;
+                ended += (int64_t)1 << 32;
+            }
         }
     }
-    if (s->open) return position == to ? 0 : -1;
+    if (s->open) return position == to ? ended : -1;
     take(s, data + position, to - position);
-    return 0;
+    return ended;
 }
 
 /* The SHA-256 of all that came, 32 bytes. The state stays as it is. */
@@ -346,8 +352,8 @@ void lp_digest(const State *s, uint8_t *out) {
 
 int lp_supported(void) { return 0; }
 void lp_start(State *s) { (void)s; }
-int lp_update(State *s, const uint8_t *data, size_t from, size_t to, const uint32_t *spans,
-              size_t count, uint8_t *out, uint8_t *checks) {
+int64_t lp_update(State *s, const uint8_t *data, size_t from, size_t to, const uint32_t *spans,
+                  size_t count, uint8_t *out, uint8_t *checks) {
     (void)s, (void)data, (void)from, (void)to, (void)spans, (void)count, (void)out, (void)checks;
     return -1;
 }

@@ -17,8 +17,8 @@ from typing import Protocol, cast
 from layerproof.errors import CompressionError, LayerproofError, LimitExceededError
 from layerproof.oci.limits import Limits
 
-PIECE = 1 << 18  # bytes per output piece; large enough that Python's cost per piece vanishes
-_PORTION = 1 << 16  # bytes of compressed input for one call of a decoder
+PIECE = 1 << 19  # bytes per output piece; large enough that Python's cost per piece vanishes
+_PORTION = 1 << 17  # bytes of compressed input for one call of a decoder
 
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
