@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from layerproof.model.change import ChangeKind
 from layerproof.model.digest import ChainId, DiffId, Digest
-from layerproof.model.integrity import NOTHING_FOUND, Integrity, PackageScript
+from layerproof.model.integrity import Integrity, PackageScript
 from layerproof.model.package import Package, PackageChange
 
 
@@ -56,4 +56,4 @@ class ChainRecord:
     counts: Mapping[ChangeKind, int]
     changes: bytes  # the encoded notable changes (`layerproof.oci.changecodec`)
     package_changes: tuple[PackageChange, ...] = ()
-    integrity: Integrity = NOTHING_FOUND
+    integrity: Integrity = Integrity()

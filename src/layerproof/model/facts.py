@@ -51,9 +51,6 @@ class Context:
     labels: Mapping[str, str] | None = None
 
 
-SOMEWHERE = Context()
-
-
 @dataclass(frozen=True, slots=True)
 class ImageFacts:
     """All facts about one image at one time."""
@@ -70,7 +67,7 @@ class ImageFacts:
     # records that touch none of its ChainIDs, but were given to an image of the same name or with
     # some of the same contents: only to explain why there is no base
     near: tuple[TrustRecord, ...] = ()
-    context: Context = SOMEWHERE
+    context: Context = Context()
     # images of the index, this one too, whose top is one of this image's ChainIDs
     below: Mapping[ChainId, tuple[KnownImage, ...]] = field(default_factory=dict)
     # reports of pushes of images that have the layer at this place, oldest first

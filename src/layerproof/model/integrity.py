@@ -65,6 +65,3 @@ class Integrity:
     unverifiable: int = 0  # owned files that changed and whose package states no usable checksum
     altered_more: int = 0
     foreign_more: int = 0
-
-
-NOTHING_FOUND = Integrity()
