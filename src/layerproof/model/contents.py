@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 
 from layerproof.model.change import ChangeKind
 from layerproof.model.digest import ChainId, DiffId, Digest
-from layerproof.model.integrity import Integrity, PackageScript
 from layerproof.model.package import Package, PackageChange
 
 
@@ -30,8 +29,6 @@ class Contents:
     package_files: tuple[bytes, ...] = ()
     facts: Mapping[str, object] = field(default_factory=dict)  # analyser id → plain JSON value
     skipped: tuple[tuple[str, bytes, str], ...] = ()  # analyser id, path, reason
-    manifests: bytes = b""  # encoded package manifests (`layerproof.analysis.manifests`)
-    scripts: tuple[PackageScript, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,4 +53,3 @@ class ChainRecord:
     counts: Mapping[ChangeKind, int]
     changes: bytes  # the encoded notable changes (`layerproof.oci.changecodec`)
     package_changes: tuple[PackageChange, ...] = ()
-    integrity: Integrity = Integrity()

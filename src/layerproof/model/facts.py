@@ -8,14 +8,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from layerproof.model.change import ChangeSet
-from layerproof.model.digest import ChainId
-from layerproof.model.event import Event
 from layerproof.model.image import Image, Layer
-from layerproof.model.integrity import Integrity, PackageScript
 from layerproof.model.package import PackageChange
 from layerproof.model.trust import TrustRecord
 from layerproof.model.verdict import Base
-from layerproof.model.withdrawal import Withdrawal
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,29 +22,14 @@ class LayerFacts:
     changes: ChangeSet | None
     package_changes: tuple[PackageChange, ...] = ()
     facts: Mapping[str, object] = field(default_factory=dict)  # by analyser id
-    integrity: Integrity | None = None  # None when the layer was not indexed
-    scripts: tuple[PackageScript, ...] = ()  # that the layer's contents bring
 
 
 @dataclass(frozen=True, slots=True)
 class KnownImage:
-    """An image of the index, for comparing with the judged one."""
+    """Another image of the index, for comparing claims with ChainIDs."""
 
     image: Image
-    names: tuple[str, ...]  # every reference under which it was seen, newest first
-    indexed_at: datetime | None = None
-    pushes: tuple[Event, ...] = ()  # reports that its manifest was pushed, oldest first
-
-
-@dataclass(frozen=True, slots=True)
-class Context:
-    """Where a decision is asked for. None: the gate does not know it. `labels` are those of the
-    workload; what stands inside an image is its author's word and scopes nothing."""
-
-    gate: str = "cli"  # cli, docker, kubernetes, containerd, registry
-    namespace: str | None = None
-    host: str | None = None
-    labels: Mapping[str, str] | None = None
+    names: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,17 +48,6 @@ class ImageFacts:
     # records that touch none of its ChainIDs, but were given to an image of the same name or with
     # some of the same contents: only to explain why there is no base
     near: tuple[TrustRecord, ...] = ()
-    context: Context = Context()
-    # images of the index, this one too, whose top is one of this image's ChainIDs
-    below: Mapping[ChainId, tuple[KnownImage, ...]] = field(default_factory=dict)
-    # reports of pushes of images that have the layer at this place, oldest first
-    pushes: Mapping[ChainId, tuple[Event, ...]] = field(default_factory=dict)
-    # withdrawals of a ChainID or a DiffID of this image, released ones too, oldest first
-    withdrawals: tuple[Withdrawal, ...] = ()
-    # images seen under the same names as those in `below`, without tag and digest: other builds
-    builds: tuple[KnownImage, ...] = ()
-    # scripts (by the sha256 of their text) that trusted layers bring, too: in how many
-    trusted_scripts: Mapping[bytes, int] = field(default_factory=dict)
 
     @property
     def above_base(self) -> tuple[LayerFacts, ...]:

@@ -25,7 +25,7 @@ from layerproof.model.finding import Finding, Severity
 class RuleSettings:
     """What a policy may set for a rule besides its effect. Rules without settings use this one.
 
-    Fields are made by the functions below, which also say how a policy file writes them.
+    Fields are made by `globs`, `flag` and `choice`, which also say how a policy file writes them.
     """
 
 
@@ -33,20 +33,13 @@ class Setting(NamedTuple):
     """One key below `rules.<id>` in a policy file."""
 
     key: str
-    # "globs", "flag", "choice", "number", "duration", "words", "texts", "text", "patterns",
-    # "names" or "records"
-    kind: str
-    choices: tuple[str, ...] = ()  # of a choice and of words
-    extra_key: str = ""  # of lists: the key that adds to the default list instead
-    may_be_empty: bool = False  # of lists
+    kind: str  # "globs", "flag" or "choice"
+    choices: tuple[str, ...] = ()  # of a choice
+    extra_key: str = ""  # of globs: the key that adds to the default list instead
+    may_be_empty: bool = False  # of globs
     may_be_everything: bool = True  # of globs: whether `/**` is allowed
     # of globs: each begins with one of these, where `*` is any one segment; empty: with anything
     below: tuple[str, ...] = ()
-    minimum: int = 0  # of a number
-    maximum: int = 2**31
-    of: str = ""  # of names: "groups" or "identities"
-    item: Any = None  # of records: a frozen dataclass whose fields are settings
-    required: bool = False  # of a field of a record
 
 
 def globs(
@@ -73,56 +66,7 @@ def choice(key: str, choices: tuple[str, ...], *, default: str) -> Any:
     return field(default=default, metadata={"setting": Setting(key, "choice", choices)})
 
 
-def number(key: str, *, default: int, minimum: int = 0, maximum: int = 2**31) -> Any:
-    """A field that holds a whole number."""
-    setting = Setting(key, "number", minimum=minimum, maximum=maximum)
-    return field(default=default, metadata={"setting": setting})
-
-
-def duration(key: str, *, default: int | None) -> Any:
-    """A field that holds seconds, written as `30d`, `12h`, `15m`, `10s`, or `never` (None)."""
-    return field(default=default, metadata={"setting": Setting(key, "duration")})
-
-
-def words(
-    key: str,
-    choices: tuple[str, ...],
-    *,
-    extra_key: str = "",
-    default: tuple[str, ...] = (),
-    may_be_empty: bool = True,
-) -> Any:
-    """A field that holds a list of some of a few words."""
-    setting = Setting(key, "words", choices, extra_key, may_be_empty)
-    return field(default=default, metadata={"setting": setting})
-
-
-def texts(
-    key: str, *, extra_key: str = "", default: tuple[str, ...] = (), may_be_empty: bool = True
-) -> Any:
-    """A field that holds a list of printable texts."""
-    setting = Setting(key, "texts", (), extra_key, may_be_empty)
-    return field(default=default, metadata={"setting": setting})
-
-
-def text(key: str, *, default: str = "", required: bool = False) -> Any:
-    """A field that holds one printable text."""
-    setting = Setting(key, "text", required=required)
-    return field(default=default, metadata={"setting": setting})
-
-
-def names(key: str, of: str, *, default: tuple[str, ...] | None = None) -> Any:
-    """A field that holds names of the policy's own `groups` or `identities`. None: all of them."""
-    return field(default=default, metadata={"setting": Setting(key, "names", of=of)})
-
-
-def records(key: str, item: type[Any], *, default: tuple[Any, ...] = ()) -> Any:
-    """A field that holds a list of mappings, each as `item`: a frozen dataclass of settings."""
-    setting = Setting(key, "records", item=item, may_be_empty=True)
-    return field(default=default, metadata={"setting": setting})
-
-
-def settings_of(settings: type[Any]) -> dict[str, Setting]:
+def settings_of(settings: type[RuleSettings]) -> dict[str, Setting]:
     """The settings of a rule by field name."""
     return {item.name: item.metadata["setting"] for item in fields(settings)}
 

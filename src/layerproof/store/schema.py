@@ -97,28 +97,6 @@ file_filter = Table(
     Column("hashes", LargeBinary, nullable=False),  # sorted little-endian uint32
 )
 
-# Which files the layer's packages say they own, with their checksums; absent where there is none.
-package_manifests = Table(
-    "package_manifests",
-    metadata,
-    _of("contents.id", "contents_id", primary_key=True),
-    Column("manifests", LargeBinary, nullable=False),  # layerproof.analysis.manifests
-)
-
-# Scripts that a package manager runs when it installs or removes a package.
-package_script = Table(
-    "package_script",
-    metadata,
-    _of("contents.id", "contents_id", primary_key=True),
-    Column("position", Integer, primary_key=True),
-    Column("sha256", LargeBinary, nullable=False, index=True),
-    Column("type", Text, nullable=False),
-    Column("package", Text, nullable=False),
-    Column("kind", Text, nullable=False),
-    Column("path", LargeBinary, nullable=False),
-    sqlite_with_rowid=False,
-)
-
 package = Table(
     "package",
     metadata,
@@ -166,14 +144,6 @@ layer_change = Table(
     Column("counts", LargeBinary, nullable=False),  # document
     Column("package_changes", LargeBinary, nullable=False),  # document
     Column("changes", LargeBinary, nullable=False),
-)
-
-# What a layer does to files that packages own, and executables that nobody owns.
-layer_integrity = Table(
-    "layer_integrity",
-    metadata,
-    _of("layer_change.layer_id", "layer_id", primary_key=True),
-    Column("integrity", LargeBinary, nullable=False),  # document
 )
 
 # The names in `layer_change.package_changes`, for searching.
@@ -254,55 +224,6 @@ trust_chain = Table(
     Column("chain_id", LargeBinary, primary_key=True),
     _of("trust.id", "trust_id", primary_key=True, index=True),
     sqlite_with_rowid=False,
-)
-
-# --- events, verdicts, withdrawals -------------------------------------------------------------
-
-# What happened outside, as it was reported; rows are only ever added.
-event = Table(
-    "event",
-    metadata,
-    _key(),
-    Column("identity", Text, nullable=False, unique=True),  # of the report, so that it counts once
-    Column("kind", Text, nullable=False),
-    Column("at", BigInteger, nullable=False, index=True),
-    Column("registry", Text, nullable=False),
-    Column("repository", Text, nullable=False),
-    Column("tag", Text, nullable=False),
-    Column("manifest_digest", LargeBinary, index=True),
-    Column("account", Text, nullable=False),
-    Column("address", Text, nullable=False),
-    Column("document", LargeBinary, nullable=False),  # document
-)
-
-verdict = Table(
-    "verdict",
-    metadata,
-    _key(),
-    Column("identity", Text, nullable=False, unique=True),  # digest of all that it was made from
-    Column("reference", Text, nullable=False, index=True),
-    Column("config_digest", LargeBinary, nullable=False, index=True),
-    Column("manifest_digest", LargeBinary, index=True),
-    Column("decided_at", BigInteger, nullable=False, index=True),
-    Column("decision", Text, nullable=False),
-    Column("verdict", Text, nullable=False),
-    Column("document", LargeBinary, nullable=False),  # document
-)
-
-withdrawal = Table(
-    "withdrawal",
-    metadata,
-    _key(),
-    Column("name", Text, nullable=False, unique=True),  # the record's id, as people write it
-    Column("chain_id", LargeBinary, nullable=False, index=True),
-    Column("diff_id", LargeBinary, nullable=False, index=True),
-    Column("reference", Text, nullable=False),
-    Column("withdrawn_by", Text, nullable=False),
-    Column("withdrawn_at", BigInteger, nullable=False),
-    Column("reason", Text, nullable=False),
-    Column("released_by", Text, nullable=False),
-    Column("released_at", BigInteger),
-    Column("release_reason", Text, nullable=False),
 )
 
 # --- small cached documents --------------------------------------------------------------------

@@ -9,7 +9,7 @@ a list of parameters.
 from collections.abc import Mapping
 
 # Every revision of the schema that this version can read, oldest first.
-REVISIONS: tuple[str, ...] = ("0001", "0002",)
+REVISIONS: tuple[str, ...] = ("0001",)
 HEAD = REVISIONS[-1]
 
 APPLICATION_ID = 0x4C507266
@@ -23,13 +23,6 @@ SCHEMA: tuple[str, ...] = (
     "media_type TEXT NOT NULL, CONSTRAINT pk_blob PRIMARY KEY (digest) ) WITHOUT ROWID",
     "CREATE TABLE cached ( \"key\" TEXT NOT NULL, value BLOB NOT NULL, CONSTRAINT pk_cached "
     "PRIMARY KEY (\"key\") )",
-    "CREATE TABLE event ( id INTEGER NOT NULL, identity TEXT NOT NULL, kind TEXT NOT NULL, at "
-    "BIGINT NOT NULL, registry TEXT NOT NULL, repository TEXT NOT NULL, tag TEXT NOT NULL, "
-    "manifest_digest BLOB, account TEXT NOT NULL, address TEXT NOT NULL, document BLOB NOT "
-    "NULL, CONSTRAINT pk_event PRIMARY KEY (id), CONSTRAINT uq_event_identity UNIQUE "
-    "(identity) )",
-    "CREATE INDEX ix_event_at ON event (at)",
-    "CREATE INDEX ix_event_manifest_digest ON event (manifest_digest)",
     "CREATE TABLE image ( id INTEGER NOT NULL, config_digest BLOB NOT NULL, config BLOB NOT "
     "NULL, indexed_at BIGINT NOT NULL, CONSTRAINT pk_image PRIMARY KEY (id), CONSTRAINT "
     "uq_image_config_digest UNIQUE (config_digest) )",
@@ -43,21 +36,6 @@ SCHEMA: tuple[str, ...] = (
     "TEXT NOT NULL, added_at BIGINT NOT NULL, reason TEXT NOT NULL, expires_at BIGINT, "
     "revoked_by TEXT NOT NULL, revoked_at BIGINT, revoke_reason TEXT NOT NULL, CONSTRAINT "
     "pk_trust PRIMARY KEY (id), CONSTRAINT uq_trust_name UNIQUE (name) )",
-    "CREATE TABLE verdict ( id INTEGER NOT NULL, identity TEXT NOT NULL, reference TEXT NOT "
-    "NULL, config_digest BLOB NOT NULL, manifest_digest BLOB, decided_at BIGINT NOT NULL, "
-    "decision TEXT NOT NULL, verdict TEXT NOT NULL, document BLOB NOT NULL, CONSTRAINT "
-    "pk_verdict PRIMARY KEY (id), CONSTRAINT uq_verdict_identity UNIQUE (identity) )",
-    "CREATE INDEX ix_verdict_config_digest ON verdict (config_digest)",
-    "CREATE INDEX ix_verdict_decided_at ON verdict (decided_at)",
-    "CREATE INDEX ix_verdict_manifest_digest ON verdict (manifest_digest)",
-    "CREATE INDEX ix_verdict_reference ON verdict (reference)",
-    "CREATE TABLE withdrawal ( id INTEGER NOT NULL, name TEXT NOT NULL, chain_id BLOB NOT "
-    "NULL, diff_id BLOB NOT NULL, reference TEXT NOT NULL, withdrawn_by TEXT NOT NULL, "
-    "withdrawn_at BIGINT NOT NULL, reason TEXT NOT NULL, released_by TEXT NOT NULL, "
-    "released_at BIGINT, release_reason TEXT NOT NULL, CONSTRAINT pk_withdrawal PRIMARY KEY "
-    "(id), CONSTRAINT uq_withdrawal_name UNIQUE (name) )",
-    "CREATE INDEX ix_withdrawal_chain_id ON withdrawal (chain_id)",
-    "CREATE INDEX ix_withdrawal_diff_id ON withdrawal (diff_id)",
     "CREATE TABLE contents ( id INTEGER NOT NULL, diff_id BLOB NOT NULL, analyser_set_id "
     "INTEGER NOT NULL, size BIGINT NOT NULL, entry_count BIGINT NOT NULL, file_bytes BIGINT "
     "NOT NULL, skipped BLOB NOT NULL, package_files BLOB NOT NULL, facts BLOB NOT NULL, "
@@ -102,10 +80,6 @@ SCHEMA: tuple[str, ...] = (
     "fk_image_name_view_id FOREIGN KEY(view_id) REFERENCES image_view (id) ON DELETE CASCADE "
     ")",
     "CREATE INDEX ix_image_name_view_id ON image_name (view_id)",
-    "CREATE TABLE layer_integrity ( layer_id INTEGER NOT NULL, integrity BLOB NOT NULL, "
-    "CONSTRAINT pk_layer_integrity PRIMARY KEY (layer_id), CONSTRAINT "
-    "fk_layer_integrity_layer_id FOREIGN KEY(layer_id) REFERENCES layer_change (layer_id) ON "
-    "DELETE CASCADE )",
     "CREATE TABLE package ( contents_id INTEGER NOT NULL, position INTEGER NOT NULL, type "
     "TEXT NOT NULL, name TEXT NOT NULL, version TEXT NOT NULL, path BLOB NOT NULL, "
     "architecture TEXT NOT NULL, source TEXT NOT NULL, source_version TEXT NOT NULL, licence "
@@ -118,21 +92,11 @@ SCHEMA: tuple[str, ...] = (
     "FOREIGN KEY(layer_id) REFERENCES layer_change (layer_id) ON DELETE CASCADE ) WITHOUT "
     "ROWID",
     "CREATE INDEX ix_package_change_name ON package_change (name)",
-    "CREATE TABLE package_manifests ( contents_id INTEGER NOT NULL, manifests BLOB NOT NULL, "
-    "CONSTRAINT pk_package_manifests PRIMARY KEY (contents_id), CONSTRAINT "
-    "fk_package_manifests_contents_id FOREIGN KEY(contents_id) REFERENCES contents (id) ON "
-    "DELETE CASCADE )",
-    "CREATE TABLE package_script ( contents_id INTEGER NOT NULL, position INTEGER NOT NULL, "
-    "sha256 BLOB NOT NULL, type TEXT NOT NULL, package TEXT NOT NULL, kind TEXT NOT NULL, "
-    "path BLOB NOT NULL, CONSTRAINT pk_package_script PRIMARY KEY (contents_id, position), "
-    "CONSTRAINT fk_package_script_contents_id FOREIGN KEY(contents_id) REFERENCES contents "
-    "(id) ON DELETE CASCADE ) WITHOUT ROWID",
-    "CREATE INDEX ix_package_script_sha256 ON package_script (sha256)",
     "CREATE TABLE path_filter ( contents_id INTEGER NOT NULL, hashes BLOB NOT NULL, "
     "CONSTRAINT pk_path_filter PRIMARY KEY (contents_id), CONSTRAINT "
     "fk_path_filter_contents_id FOREIGN KEY(contents_id) REFERENCES contents (id) ON DELETE "
     "CASCADE )",
-    "INSERT INTO alembic_version (version_num) VALUES ('0002')",
+    "INSERT INTO alembic_version (version_num) VALUES ('0001')",
     "PRAGMA application_id=1280340582",
 )
 
