@@ -120,7 +120,7 @@ POLICIES = st.builds(
     ),
     st.sampled_from(BaseMatch),
     st.sampled_from(Decision),
-    st.tuples(EFFECTS, EFFECTS, EFFECTS),
+    st.tuples(*[EFFECTS] * len(DEFAULT_POLICY.rules)),
 )
 
 

@@ -139,7 +139,15 @@ def parse_platform(text: str | None) -> Platform | None:
 
 def shared(function: F) -> F:
     """Options of every command: --index, --output, --quiet. The command gets the App first."""
+    return shared_with()(function)
 
+
+def shared_with(*outputs: str) -> Callable[[F], F]:
+    """As `shared`, with further forms of output."""
+    return functools.partial(_shared, outputs)
+
+
+def _shared(outputs: tuple[str, ...], function: F) -> F:
     @click.option(
         "--index",
         "index_file",
@@ -149,9 +157,10 @@ def shared(function: F) -> F:
     @click.option(
         "-o",
         "--output",
-        type=click.Choice(["table", "json"]),
+        type=click.Choice(["table", "json", *outputs]),
         default="table",
-        help="For people, or one JSON document a line.",
+        help="For people, or one JSON document a line"
+        + ("; for code scanning, comments, test reports." if outputs else "."),
     )
     @click.option("-q", "--quiet", is_flag=True, help="No progress bars, no remarks.")
     @click.pass_context

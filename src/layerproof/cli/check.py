@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from layerproof.cli.app import App, offline_option, platform_option, shared
+from layerproof.cli.app import App, offline_option, platform_option, shared_with
 
 if TYPE_CHECKING:
+    from layerproof.errors import LayerproofError
     from layerproof.model.image import Image
+    from layerproof.model.verdict import Verdict
     from layerproof.policy.model import Policy
+    from layerproof.report.judged import Failed, Judged
 
 
 @click.command()
@@ -24,7 +28,7 @@ if TYPE_CHECKING:
 )
 @platform_option
 @offline_option
-@shared
+@shared_with("sarif", "markdown", "junit")
 def command(
     app: App,
     images: tuple[str, ...],
@@ -41,6 +45,7 @@ def command(
     layerproof check docker://registry.example/app:1.0
     layerproof check --policy policy.yaml oci:./build
     layerproof check --output json app.tar | jq .decision
+    layerproof check --output sarif app.tar > layerproof.sarif
     """
     from layerproof.cli.each import each
     from layerproof.wiring import open_clock, open_policy
@@ -48,15 +53,25 @@ def command(
     app.use("LAYERPROOF_POLICY", policy)
     rules = open_policy(app.settings, app.index)
     now = open_clock().now()
-    return each(
+    report = _Report(app)
+    code = each(
         app,
         images,
-        lambda text: judge(app, app.image(text, platform, offline=offline), rules, now),
+        lambda text: judge(app, app.image(text, platform, offline=offline), rules, now, report.add),
+        report.fail,
     )
+    report.close()
+    return code
 
 
-def judge(app: App, image: Image, policy: Policy, now: datetime) -> int:
-    """Decide on an indexed image and print the verdict; the exit code."""
+def judge(
+    app: App,
+    image: Image,
+    policy: Policy,
+    now: datetime,
+    show: Callable[[Image, Verdict], None] | None = None,
+) -> int:
+    """Decide on an indexed image and show the verdict; the exit code."""
     from layerproof.analysis.current import CURRENT
     from layerproof.engine.evaluator import evaluate
     from layerproof.engine.facts import gather
@@ -64,13 +79,53 @@ def judge(app: App, image: Image, policy: Policy, now: datetime) -> int:
 
     facts = gather(app.index, image, now)
     verdict = evaluate(facts, policy, analysers=CURRENT)
-    if app.json:
-        from layerproof.report.documents import verdict_document
-
-        app.emit([verdict_document(verdict)])
-    else:
-        from layerproof.report.lines import verdict_lines
-
-        for line in verdict_lines(verdict, image, quiet=app.quiet):
-            click.echo(line)
+    (show or _Report(app).add)(image, verdict)
     return 1 if verdict.decision is Decision.REFUSE else 0
+
+
+class _Report:
+    """Shows verdicts as they come, or all at the end where the form is one document."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._judged: list[Judged] = []
+        self._failed: list[Failed] = []
+
+    def add(self, image: Image, verdict: Verdict) -> None:
+        """An image was judged."""
+        match self._app.output:
+            case "json":
+                from layerproof.report.documents import verdict_document
+
+                self._app.emit([verdict_document(verdict)])
+            case "markdown":
+                from layerproof.report.judged import Judged
+                from layerproof.report.markdown import markdown_text
+
+                click.echo(markdown_text(Judged(image, verdict)))
+            case "sarif" | "junit":
+                from layerproof.report.judged import Judged
+
+                self._judged.append(Judged(image, verdict))
+            case _:
+                from layerproof.report.lines import verdict_lines
+
+                for line in verdict_lines(verdict, image, quiet=self._app.quiet):
+                    click.echo(line)
+
+    def fail(self, text: str, error: LayerproofError) -> None:
+        """An image could not be judged; the error was printed already."""
+        from layerproof.report.judged import Failed
+
+        self._failed.append(Failed(text, error))
+
+    def close(self) -> None:
+        """All images are through."""
+        if self._app.output == "sarif":
+            from layerproof.report.sarif import sarif_document
+
+            self._app.emit([sarif_document(self._judged, self._failed)])
+        elif self._app.output == "junit":
+            from layerproof.report.junit import junit_text
+
+            click.echo(junit_text(self._judged, self._failed), nl=False)

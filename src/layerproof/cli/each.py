@@ -8,8 +8,13 @@ from layerproof.cli.app import App
 from layerproof.errors import LayerproofError
 
 
-def each(app: App, images: Iterable[str], act: Callable[[str], int]) -> int:
-    """Run `act` per image, print its errors; the worst exit code."""
+def each(
+    app: App,
+    images: Iterable[str],
+    act: Callable[[str], int],
+    failed: Callable[[str, LayerproofError], None] | None = None,
+) -> int:
+    """Run `act` per image, print its errors and tell `failed` of them; the worst exit code."""
     from layerproof.cli.main import print_error
 
     worst = 0
@@ -19,6 +24,8 @@ def each(app: App, images: Iterable[str], act: Callable[[str], int]) -> int:
         except LayerproofError as error:
             error.where = error.where or image
             print_error(error, as_json=app.json)
+            if failed is not None:
+                failed(image, error)
             code = error.exit_code
         worst = max(worst, code)
     return worst

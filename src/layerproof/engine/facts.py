@@ -11,7 +11,7 @@ from layerproof.engine.ports import ImageRecord, Index
 from layerproof.errors import ManifestError, ReferenceSyntaxError
 from layerproof.model.change import ChangeSet
 from layerproof.model.contents import ChainRecord
-from layerproof.model.digest import DiffId, Digest
+from layerproof.model.digest import ChainId, DiffId, Digest
 from layerproof.model.facts import ImageFacts, KnownImage, LayerFacts
 from layerproof.model.image import Image, Layer
 from layerproof.model.trust import TrustRecord
@@ -40,6 +40,7 @@ def gather(index: Index, image: Image, now: datetime, *, whole: bool = False) ->
         trust=trust,
         claimed=_claimed(index, image),
         near=() if active else _near(index, image, trust),
+        below=_below(index, image, active),
     )
 
 
@@ -48,6 +49,21 @@ def _sure_base(image: Image, active: Collection[TrustRecord]) -> int:
     merely contains may still be judged here: it is above the base when that image is not below."""
     tops = {record.top for record in active if record.chain_ids}
     return max((la.position + 1 for la in image.layers if la.chain_id in tops), default=0)
+
+
+def _below(
+    index: Index, image: Image, active: Collection[TrustRecord]
+) -> dict[ChainId, tuple[KnownImage, ...]]:
+    """The trusted images that the image is built on, as far as they are indexed."""
+    chains = {layer.chain_id for layer in image.layers}
+    found: dict[ChainId, tuple[KnownImage, ...]] = {}
+    for record in active:
+        if record.chain_ids and record.top in chains:
+            known = index.image_by_config(record.config_digest)
+            if known is not None:
+                others = found.get(record.top, ())
+                found[record.top] = (*others, KnownImage(known.image, known.names))
+    return found
 
 
 def _layer(

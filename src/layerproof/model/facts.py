@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from layerproof.model.change import ChangeSet
+from layerproof.model.digest import ChainId
 from layerproof.model.image import Image, Layer
 from layerproof.model.package import PackageChange
 from layerproof.model.trust import TrustRecord
@@ -48,6 +49,8 @@ class ImageFacts:
     # records that touch none of its ChainIDs, but were given to an image of the same name or with
     # some of the same contents: only to explain why there is no base
     near: tuple[TrustRecord, ...] = ()
+    # trusted images of the index, this one too, whose top is one of this image's ChainIDs
+    below: Mapping[ChainId, tuple[KnownImage, ...]] = field(default_factory=dict)
 
     @property
     def above_base(self) -> tuple[LayerFacts, ...]:

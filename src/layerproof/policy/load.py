@@ -112,6 +112,8 @@ class _Reader:
     def _setting(self, setting: Setting, keys: Mapping[str, Item], default: Any) -> object:
         if setting.kind == "globs":
             return self._globs(setting, keys, default)
+        if setting.kind == "words":
+            return self._words(setting, keys, default)
         if setting.key not in keys:
             return default
         node = keys[setting.key].value
@@ -135,6 +137,23 @@ class _Reader:
         if setting.extra_key in keys:
             globs += self._list(keys[setting.extra_key].value, setting)
         return tuple(dict.fromkeys(globs))
+
+    def _words(
+        self, setting: Setting, keys: Mapping[str, Item], default: tuple[str, ...]
+    ) -> tuple[str, ...]:
+        """A list of some of a few words; an empty one is none of them."""
+        if setting.key not in keys:
+            return default
+        node = keys[setting.key].value
+        if not isinstance(node.value, list):
+            self._note(
+                node, f"{_shown(node)} is not a list", f"write a list of {_one_of(setting.choices)}"
+            )
+            return default
+        for item in node.value:
+            known = isinstance(item.value, str) and item.value in setting.choices
+            self._checked(item, known, _one_of(setting.choices))
+        return tuple(word for word in setting.choices if word in [i.value for i in node.value])
 
     def _list(self, node: Node, setting: Setting) -> tuple[str, ...]:
         if not isinstance(node.value, list) or len(node.value) > MAX_GLOBS:

@@ -119,6 +119,9 @@ def _value(kind: str, choices: tuple[str, ...], value: Any) -> object:
     if kind == "globs":
         if isinstance(value, list) and all(isinstance(glob, str) for glob in value):
             return tuple(value)
+    elif kind == "words":
+        if isinstance(value, list) and all(word in choices for word in value):
+            return tuple(value)
     elif kind == "flag":
         if isinstance(value, bool):
             return value

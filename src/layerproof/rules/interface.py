@@ -25,7 +25,8 @@ from layerproof.model.finding import Finding, Severity
 class RuleSettings:
     """What a policy may set for a rule besides its effect. Rules without settings use this one.
 
-    Fields are made by `globs`, `flag` and `choice`, which also say how a policy file writes them.
+    Fields are made by the functions below, which also say how a policy file writes
+    them.
     """
 
 
@@ -33,8 +34,8 @@ class Setting(NamedTuple):
     """One key below `rules.<id>` in a policy file."""
 
     key: str
-    kind: str  # "globs", "flag" or "choice"
-    choices: tuple[str, ...] = ()  # of a choice
+    kind: str  # "globs", "flag", "choice" or "words"
+    choices: tuple[str, ...] = ()  # of a choice, and of words
     extra_key: str = ""  # of globs: the key that adds to the default list instead
     may_be_empty: bool = False  # of globs
     may_be_everything: bool = True  # of globs: whether `/**` is allowed
@@ -64,6 +65,11 @@ def flag(key: str, *, default: bool) -> Any:
 def choice(key: str, choices: tuple[str, ...], *, default: str) -> Any:
     """A field that holds one of a few words."""
     return field(default=default, metadata={"setting": Setting(key, "choice", choices)})
+
+
+def words(key: str, choices: tuple[str, ...], *, default: tuple[str, ...] = ()) -> Any:
+    """A field that holds a list of some of a few words."""
+    return field(default=default, metadata={"setting": Setting(key, "words", choices)})
 
 
 def settings_of(settings: type[RuleSettings]) -> dict[str, Setting]:

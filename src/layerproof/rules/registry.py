@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from layerproof.rules.image_config import ImageConfig
 from layerproof.rules.interface import Rule
 from layerproof.rules.lying_base_label import LyingBaseLabel
 from layerproof.rules.protected_path import ProtectedPath
@@ -12,4 +13,5 @@ RULES: tuple[Rule[Any], ...] = (
     TrustedBase(),
     ProtectedPath(),
     LyingBaseLabel(),
+    ImageConfig(),
 )

@@ -70,3 +70,26 @@ def test_changes_in_the_base_are_not_decoded_and_nothing_depends_on_them(
     short, whole = gather(index, image, NOW), gather(index, image, NOW, whole=True)
     assert short.layers[1].changes != whole.layers[1].changes
     assert evaluate(short, DEFAULT_POLICY) == evaluate(whole, DEFAULT_POLICY)
+
+
+def test_the_config_is_judged_against_that_of_the_trusted_base(index: MemoryIndex) -> None:
+    allocator = "LD_PRELOAD=/usr/lib/libjemalloc.so.2"
+    golden = build([{"usr/lib/libjemalloc.so.2": "j"}], env=[allocator])
+    add_trust(index, read(index, golden), by="a", reason="r", now=NOW, expires_at=None)
+    app = {"srv/app.py": "pass\n", "srv/x.so": "x"}
+    same = read(index, build([app], base=golden, env=[allocator]))
+    other = read(index, build([app], base=golden, env=["LD_PRELOAD=/srv/x.so"]))
+    assert evaluate(gather(index, same, NOW), DEFAULT_POLICY).decision is Decision.ADMIT
+    verdict = evaluate(gather(index, other, NOW), DEFAULT_POLICY)
+    assert verdict.decision is Decision.REFUSE
+    assert [f.evidence["check"] for f in verdict.findings] == ["preload"]
+
+
+def test_the_layers_of_a_trusted_image_with_another_config_are_refused(index: MemoryIndex) -> None:
+    """Docker's image store tells images apart by config: the same layers may start other code."""
+    golden = build([{"bin/sh": "s"}])
+    add_trust(index, read(index, golden), by="a", reason="r", now=NOW, expires_at=None)
+    twin = read(index, build([], base=golden, env=["BASH_ENV=/dev/shm/rc"]))
+    verdict = evaluate(gather(index, twin, NOW), DEFAULT_POLICY)
+    assert verdict.decision is Decision.REFUSE
+    assert [f.rule for f in verdict.findings] == ["image-config"]

@@ -14,6 +14,7 @@ from layerproof.model.verdict import Decision
 from layerproof.policy.defaults import DEFAULT_POLICY, EXCEPTIONS, PROTECTED_PATHS
 from layerproof.policy.load import cache_key, load_policy
 from layerproof.policy.model import BaseMatch, Policy
+from layerproof.rules.image_config import ImageConfigSettings
 from layerproof.rules.lying_base_label import LyingBaseLabelSettings
 from layerproof.rules.protected_path import ProtectedPathSettings
 
@@ -69,6 +70,7 @@ rules:
     extraExcept: [/a/x]
     privileged: false
   lying-base-label: {unknownClaims: refuse}
+  image-config: {alert: [], ignore: [user-root, preload], rootUser: always}
 """
     )
     assert policy.match is BaseMatch.PREFIX
@@ -83,6 +85,10 @@ rules:
     )
     settings = policy.rules["lying-base-label"].settings
     assert settings == LyingBaseLabelSettings(unknown_claims="refuse")
+    assert policy.rules["image-config"].settings == ImageConfigSettings(
+        alert=(), ignore=("preload", "user-root"), root_user="always"
+    )
+    assert Policy.from_json(policy.to_json()) == policy
 
 
 def test_extra_lists_add_to_the_defaults() -> None:
@@ -155,6 +161,9 @@ def test_cache_key_follows_the_bytes() -> None:
         ("rules: {protected-path: {creation: [/home/*/x]}}\n", "3:37", "would never match"),
         ("rules: {protected-path: {creation: [/home/**/.x]}}\n", "3:37", "would never match"),
         ("rules: {protected-path: {privileged: no}}\n", "3:38", "'no' is not true or false"),
+        ("rules: {image-config: {ignore: preload}}\n", "3:32", "'preload' is not a list"),
+        ("rules: {image-config: {ignore: [preload, x]}}\n", "3:42", "'x' is not preload, "),
+        ("rules: {image-config: {ignore: [[]]}}\n", "3:33", "a list is not preload, "),
         ("rules: {lying-base-label: {unknownClaims: 1}}\n", "3:43", "1 is not ignore, alert"),
     ],
 )
