@@ -35,6 +35,7 @@ from layerproof.model.image import Image
 from layerproof.model.trust import TrustRecord
 from layerproof.model.verdict import TRUST_ORDER, Decision, Trust, Verdict
 from layerproof.policy.defaults import DEFAULT_POLICY
+from layerproof.policy.exceptions import PolicyException
 from layerproof.policy.model import BaseMatch, Policy, RulePolicy
 from layerproof.rules.claims import BASE_DIGEST, BASE_NAME
 from layerproof.rules.interface import RuleSettings
@@ -314,3 +315,38 @@ def test_order_of_changes_is_irrelevant(made: tuple[list[Change], list[Change]])
     image = make_image("os", "app")
     one, other = (evaluate(make_facts(image, changes={1: m}), DEFAULT_POLICY) for m in made)
     assert one == other
+
+
+@given(
+    images(),
+    TRUST,
+    LAYER_CHANGES,
+    POLICIES,
+    st.sets(st.sampled_from(sorted(DEFAULT_POLICY.rules)), min_size=1),
+)
+def test_an_exception_only_softens_and_only_its_own_image(
+    image: Image,
+    trust: list[TrustRecord],
+    layers: dict[int, list[Change] | None],
+    policy: Policy,
+    rules: set[str],
+) -> None:
+    facts = make_facts(image, trust=trust, changes=layers)
+
+    def excused(pattern: str) -> Verdict:
+        exception = PolicyException((pattern,), tuple(rules), "because", "alice", "2030-01-01")
+        return evaluate(facts, replace(policy, exceptions=(exception,)))
+
+    before = evaluate(facts, policy)
+    other = excused("registry.example/another")
+    assert replace(other, inputs={}) == replace(before, inputs={})
+    after = excused(str(facts.image.config_digest))
+    assert TRUST_ORDER.index(after.verdict) <= TRUST_ORDER.index(before.verdict)
+    order = list(Decision)
+    assert order.index(after.decision) <= order.index(before.decision)
+    kept = [f for f in _all(after) if f.rule not in rules]
+    assert kept == [f for f in _all(before) if f.rule not in rules]
+
+
+def _all(verdict: Verdict) -> list[Finding]:
+    return [*verdict.findings, *(f for layer in verdict.layers for f in layer.findings)]

@@ -7,7 +7,8 @@ The steps are those of the design, "The decision, in order":
    (`match: prefix`: that is any layer of one). Dead trust does not count, and a note says so.
 3. Each layer above the base is judged by every rule of the policy.
 4. Without a base, `trusted-base` fails for the image, and no layer is better than that finding.
-5. Claims about the base are a rule like the others.
+5. Claims about the base are a rule like the others. Findings that an exception of the policy frees
+   are ignored from here on, and say so (`layerproof.policy.exceptions`).
 6. A layer is `untrusted` if a finding on it fails, `undecided` if one is unknown and none fails,
    else `trusted`; findings that the policy ignores do not count. The image's verdict is the worst
    of its layers' and of that of the findings on the whole image.
@@ -29,6 +30,7 @@ from layerproof.model.finding import Effect, Finding, Severity, Status
 from layerproof.model.image import Image
 from layerproof.model.trust import TrustRecord
 from layerproof.model.verdict import TRUST_ORDER, Base, Decision, LayerVerdict, Trust, Verdict
+from layerproof.policy.exceptions import excuse
 from layerproof.policy.model import BaseMatch, Policy, RulePolicy
 from layerproof.rules.interface import Rule
 from layerproof.rules.registry import RULES
@@ -58,6 +60,7 @@ def evaluate(
     facts = replace(facts, base=base, layers=_every_layer(facts))
     # 3. to 5. rules
     findings, judged = _findings(facts, policy, rules)
+    findings, excused = excuse(findings, image, policy.exceptions, facts.now)
     # 6. verdicts, from the lowest layer up
     layers = _layer_verdicts(facts, findings, judged=judged)
     on_image = tuple(f for f in findings if _layer_of(f, image) is None)
@@ -81,7 +84,7 @@ def evaluate(
             "advisories": None,
             "model": None,
         },
-        notes=(*image.notes, *_dead_notes(facts), *(() if judged else (_NOBODY_JUDGED,))),
+        notes=(*image.notes, *_dead_notes(facts), *excused, *(() if judged else (_NOBODY_JUDGED,))),
     )
 
 

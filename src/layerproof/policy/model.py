@@ -9,7 +9,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from typing import Any
 
@@ -17,10 +17,11 @@ from layerproof.errors import PolicyError
 from layerproof.model.digest import Digest
 from layerproof.model.finding import Effect, Severity
 from layerproof.model.verdict import Decision
+from layerproof.policy.exceptions import PolicyException, end_of
 from layerproof.rules.interface import Rule, RuleSettings, settings_of
 from layerproof.rules.registry import RULES
 
-_FORM = "layerproof.policy/1"  # of the JSON below; another form is another policy
+_FORM = "layerproof.policy/2"  # of the JSON below; another form is another policy
 
 
 class BaseMatch(StrEnum):
@@ -46,6 +47,7 @@ class Policy:
     rules: Mapping[str, RulePolicy]
     match: BaseMatch = BaseMatch.WHOLE
     undecided: Decision = Decision.REFUSE  # what a gate does at most with what rules cannot tell
+    exceptions: tuple[PolicyException, ...] = ()  # in the order of the file
 
     @property
     def digest(self) -> Digest:
@@ -69,6 +71,7 @@ class Policy:
             "base": {"match": self.match},
             "undecided": self.undecided,
             "rules": {rule_id: _rule_document(rule) for rule_id, rule in self.rules.items()},
+            "exceptions": [_exception_document(exception) for exception in self.exceptions],
         }
         return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
 
@@ -83,6 +86,7 @@ class Policy:
                 rules={rule.id: _rule_policy(rule, document["rules"][rule.id]) for rule in RULES},
                 match=BaseMatch(document["base"]["match"]),
                 undecided=Decision(document["undecided"]),
+                exceptions=tuple(map(_exception, document["exceptions"])),
             )
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise PolicyError(
@@ -99,6 +103,23 @@ def _rule_document(rule: RulePolicy) -> dict[str, object]:
             name: getattr(rule.settings, name) for name in settings_of(type(rule.settings))
         },
     }
+
+
+def _exception_document(exception: PolicyException) -> dict[str, object]:
+    return {item.name: getattr(exception, item.name) for item in fields(PolicyException)}
+
+
+def _exception(document: Mapping[str, Any]) -> PolicyException:
+    values: dict[str, Any] = {}
+    for item in fields(PolicyException):
+        value = document[item.name]
+        if isinstance(value, list) and all(isinstance(text, str) for text in value):
+            value = tuple(value)
+        elif not isinstance(value, str):
+            raise TypeError("not a value of an exception")
+        values[item.name] = value
+    end_of(values["until"])
+    return PolicyException(**values)
 
 
 def _rule_policy(rule: Rule[Any], document: Mapping[str, Any]) -> RulePolicy:

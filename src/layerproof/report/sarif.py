@@ -7,7 +7,8 @@
    as an artifact, because they leave out results without one.
 3. A fingerprint is over the rule, the layer and what was found: the same finding has the same one
    in the next run, and on another build of the layer another.
-4. An image about which nothing could be decided is a notification (section 3.58), and the
+4. What an exception of the policy freed is suppressed, with its reason (section 3.35).
+5. An image about which nothing could be decided is a notification (section 3.58), and the
    invocation was not successful.
 """
 
@@ -120,6 +121,10 @@ def _result(
             "evidence": dict(finding.evidence),
         },
     }
+    excused = finding.evidence.get("exception")
+    if isinstance(excused, dict):
+        words = "{reason} ({owner}, until {until})".format(**excused)
+        result["suppressions"] = [{"kind": "external", "justification": show_text(words, 2000)}]
     if finding.rule in order:
         result["ruleIndex"] = order[finding.rule]
     return result

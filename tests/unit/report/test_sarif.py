@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 import pytest
 from tests.unit.report.verdicts import ALERT, EVIL, MISSING, UNKNOWN, finding, judged
 
+from layerproof.model.finding import Effect
 from layerproof.model.verdict import Decision
 from layerproof.report.judged import Judged
 from layerproof.report.sarif import Document, sarif_document
@@ -62,6 +63,18 @@ def test_findings_on_the_image_are_the_same_for_every_tag() -> None:
     two = judged(on_image=(finding(),), reference="docker://registry.example:5000/app:2")
     other = judged(on_image=(finding(),), reference="docker://registry.example:5000/other:2")
     assert fingerprint(one) == fingerprint(two) != fingerprint(other)
+
+
+def test_what_an_exception_freed_is_suppressed_with_its_reason() -> None:
+    by = {"owner": "alice", "reason": "for now", "until": "2027-01-31"}
+    (result,) = results(judged(finding(effect=Effect.IGNORE, evidence={"exception": by})))
+    assert result["level"] == "note"
+    (suppression,) = result["suppressions"]
+    assert suppression == {
+        "kind": "external",
+        "justification": "for now (alice, until 2027-01-31)",
+    }
+    assert "suppressions" not in results(judged(finding()))[0]
 
 
 def test_an_image_that_could_not_be_read_is_told_and_the_run_was_no_success() -> None:

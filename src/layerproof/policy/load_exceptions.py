@@ -1,0 +1,113 @@
+"""The `exceptions` of a policy file: nodes in, `PolicyException`s and problems out."""
+
+from collections.abc import Callable, Mapping
+
+from layerproof.errors import PolicyError
+from layerproof.policy.document import Item, Node
+from layerproof.policy.exceptions import PolicyException, end_of
+from layerproof.policy.nodes import Nodes, shown
+from layerproof.policy.patterns import check_pattern
+from layerproof.rules.globs import check_glob
+from layerproof.rules.registry import RULES
+
+MAX_EXCEPTIONS = 2_000
+MAX_ITEMS = 200  # in one list of one exception
+MAX_TEXT = 500
+
+_KEYS = ("images", "rules", "reason", "owner", "until", "paths", "layers")
+_CHAIN_ID = "sha256: and 64 hex digits, as `layerproof show` prints them"
+
+
+def read_exceptions(nodes: Nodes, node: Node) -> tuple[PolicyException, ...]:
+    """All of them; those with a problem are left out, and the problem is noted."""
+    if not isinstance(node.value, list) or not 0 < len(node.value) <= MAX_EXCEPTIONS:
+        wanted = f"a list of 1 to {MAX_EXCEPTIONS} exceptions"
+        nodes.note(
+            node, f"exceptions is not {wanted}", "write - images: … below it, or leave it out"
+        )
+        return ()
+    found = (_one(nodes, item) for item in node.value)
+    return tuple(exception for exception in found if exception is not None)
+
+
+def _one(nodes: Nodes, node: Node) -> PolicyException | None:
+    keys = nodes.mapping(node, "an exception", _KEYS)
+    if not isinstance(node.value, dict):
+        return None
+    missing = [key for key in _KEYS[:5] if key not in keys]
+    if missing:
+        nodes.note(node, f"an exception without {', '.join(missing)}", "each of them is needed")
+    before = nodes.count
+    exception = PolicyException(
+        images=_items(nodes, keys, "images", check_pattern),
+        rules=_items(nodes, keys, "rules", _check_rule),
+        reason=_text(nodes, keys, "reason"),
+        owner=_text(nodes, keys, "owner"),
+        until=_day(nodes, keys),
+        paths=_items(nodes, keys, "paths", check_glob),
+        layers=_items(nodes, keys, "layers", _check_layer),
+    )
+    return None if missing or nodes.count > before else exception
+
+
+def _items(
+    nodes: Nodes, keys: Mapping[str, Item], key: str, check: Callable[[str], None]
+) -> tuple[str, ...]:
+    """A list of texts, each checked. An empty one is an error: it would free nothing, or all."""
+    if key not in keys:
+        return ()
+    node = keys[key].value
+    if not isinstance(node.value, list) or not 0 < len(node.value) <= MAX_ITEMS:
+        wanted = f"a list of 1 to {MAX_ITEMS} items"
+        nodes.note(node, f"{key} is not {wanted}", "name what is meant, or leave the key out")
+        return ()
+    found = []
+    for item in node.value:
+        if not isinstance(item.value, str):
+            nodes.note(item, f"{shown(item)} is not a text", "write it in quotes")
+            continue
+        try:
+            check(item.value)
+            found.append(item.value)
+        except PolicyError as error:
+            nodes.note(item, error.message, error.remedy)
+    return tuple(found)
+
+
+def _check_rule(name: str) -> None:
+    if name not in [rule.id for rule in RULES]:
+        known = ", ".join(rule.id for rule in RULES)
+        raise PolicyError(f"there is no rule {name[:60]!r}", remedy=f"known here: {known}")
+
+
+def _check_layer(text: str) -> None:
+    head, _, digits = text.partition(":")
+    if head != "sha256" or len(digits) != 64 or set(digits) - set("0123456789abcdef"):
+        raise PolicyError(f"{text[:80]!r} is not a ChainID", remedy=f"write {_CHAIN_ID}")
+
+
+def _text(nodes: Nodes, keys: Mapping[str, Item], key: str) -> str:
+    if key not in keys:
+        return ""
+    node = keys[key].value
+    text = node.value
+    if not isinstance(text, str) or not text.strip() or len(text) > MAX_TEXT:
+        nodes.note(node, f"{key} is not a text of 1 to {MAX_TEXT} characters", "say it in words")
+        return ""
+    if not text.isprintable():
+        nodes.note(node, f"{key} holds characters that do not print", "write it on one line")
+    return text.strip()
+
+
+def _day(nodes: Nodes, keys: Mapping[str, Item]) -> str:
+    if "until" not in keys:
+        return ""
+    node = keys["until"].value
+    try:
+        if not isinstance(node.value, str) or len(node.value) != 10:
+            raise ValueError("not a day")
+        end_of(node.value)
+    except (ValueError, OverflowError):
+        nodes.note(node, f"{shown(node)} is not a day", "write the last day as 2027-01-31")
+        return ""
+    return node.value
