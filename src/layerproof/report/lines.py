@@ -118,6 +118,8 @@ def _finding_lines(finding: Finding) -> Iterator[str]:
     severity = click.style(str(finding.severity), fg=_SEVERITY_COLOUR[finding.severity], bold=True)
     doubt = " (cannot tell)" if finding.status is Status.UNKNOWN else ""
     effect = "" if finding.effect is Effect.REFUSE else f", {finding.effect}"
+    if "exception" in finding.evidence:
+        effect = ", excused"
     yield f"    {severity} {finding.rule}{doubt}{effect}"
     yield from _wrapped(show_text(finding.message, 2000), "      ")
     if finding.remedy:

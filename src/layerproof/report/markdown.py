@@ -78,6 +78,8 @@ def _details(title: str, findings: tuple[Finding, ...]) -> str:
     for finding in findings:
         doubt = ", cannot tell" if finding.status is Status.UNKNOWN else ""
         effect = "" if finding.effect is Effect.REFUSE else f", {finding.effect}"
+        if "exception" in finding.evidence:
+            effect = ", excused"
         lines.append(f"- **{finding.severity}** `{finding.rule}`{doubt}{effect}:")
         lines.append(f"  {code(finding.message, limit=2000)}")
         if finding.remedy:
