@@ -155,7 +155,7 @@ def open_policy(settings: Settings, index: Index) -> Policy:
     from layerproof.policy.load import cache_key, load_policy
     from layerproof.policy.model import Policy
 
-    text = _read_policy(settings.policy)
+    text = read_policy(settings.policy)
     key = cache_key(text)
     cached = index.cached(key)
     if cached is not None:
@@ -165,7 +165,8 @@ def open_policy(settings: Settings, index: Index) -> Policy:
     return policy
 
 
-def _read_policy(file: Path) -> bytes:
+def read_policy(file: Path) -> bytes:
+    """The bytes of a policy file, one more than it may have at most. Raises PolicyError."""
     from layerproof.policy.document import MAX_BYTES
 
     try:

@@ -22,6 +22,7 @@ _COMMANDS = {
     "diff": "Show what a layer changes, or how two images differ.",
     "find": "Find the layers and images that hold a path, package or file.",
     "index": "Read images into the layer index.",
+    "policy": "Write a policy file, and see whether it can be used.",
     "show": "Show an image's stack of layers.",
     "trust": "Declare images trusted, list or revoke such trust.",
 }

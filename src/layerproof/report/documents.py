@@ -14,6 +14,7 @@ from layerproof.model.finding import Finding
 from layerproof.model.package import PackageChange
 from layerproof.model.trust import TrustRecord
 from layerproof.model.verdict import LayerVerdict, Verdict
+from layerproof.policy.model import Policy
 
 API_VERSION = "layerproof/v1"
 
@@ -190,6 +191,18 @@ def entry_document(entry: Entry) -> Document:
     if entry.xattrs:
         document["xattrs"] = {name: value.hex() for name, value in sorted(entry.xattrs.items())}
     return document
+
+
+def policy_document(file: str, policy: Policy) -> Document:
+    """What `policy validate` prints for a policy that can be used."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "PolicyFile",
+        "file": file,
+        "digest": policy.digest,
+        "rules": {rule_id: str(rule.effect) for rule_id, rule in policy.rules.items()},
+        "exceptions": len(policy.exceptions),
+    }
 
 
 def trust_document(record: TrustRecord, now: datetime) -> Document:
