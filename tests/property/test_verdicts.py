@@ -36,7 +36,8 @@ from layerproof.model.trust import TrustRecord
 from layerproof.model.verdict import TRUST_ORDER, Decision, Trust, Verdict
 from layerproof.policy.defaults import DEFAULT_POLICY
 from layerproof.policy.exceptions import PolicyException
-from layerproof.policy.model import BaseMatch, Policy, RulePolicy
+from layerproof.policy.model import BaseMatch, Policy
+from layerproof.policy.ruling import RulePolicy
 from layerproof.rules.claims import BASE_DIGEST, BASE_NAME
 from layerproof.rules.interface import RuleSettings
 from layerproof.rules.trusted_base import TrustedBase

@@ -13,6 +13,7 @@ from layerproof.cli.app import App, offline_option, platform_option, shared_with
 
 if TYPE_CHECKING:
     from layerproof.errors import LayerproofError
+    from layerproof.model.facts import Context
     from layerproof.model.image import Image
     from layerproof.model.verdict import Verdict
     from layerproof.policy.model import Policy
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="The policy file (LAYERPROOF_POLICY); default: the built-in policy.",
 )
+@click.option("--namespace", help="The namespace that it would run in, for scopes of the policy.")
+@click.option("--host", help="The host that it would run on, likewise.")
+@click.option("--label", "labels", multiple=True, metavar="NAME=VALUE", help="Of the workload.")
 @platform_option
 @offline_option
 @shared_with("sarif", "markdown", "junit")
@@ -33,6 +37,9 @@ def command(
     app: App,
     images: tuple[str, ...],
     policy: Path | None,
+    namespace: str | None,
+    host: str | None,
+    labels: tuple[str, ...],
     platform: str | None,
     offline: bool,
 ) -> int:
@@ -48,16 +55,20 @@ def command(
     layerproof check --output sarif app.tar > layerproof.sarif
     """
     from layerproof.cli.each import each
+    from layerproof.model.facts import Context
     from layerproof.wiring import open_clock, open_policy
 
     app.use("LAYERPROOF_POLICY", policy)
     rules = open_policy(app.settings, app.index)
     now = open_clock().now()
+    context = Context(namespace=namespace, host=host, labels=_labels(labels))
     report = _Report(app)
     code = each(
         app,
         images,
-        lambda text: judge(app, app.image(text, platform, offline=offline), rules, now, report.add),
+        lambda text: judge(
+            app, app.image(text, platform, offline=offline), rules, now, report.add, context
+        ),
         report.fail,
     )
     report.close()
@@ -70,17 +81,34 @@ def judge(
     policy: Policy,
     now: datetime,
     show: Callable[[Image, Verdict], None] | None = None,
+    context: Context | None = None,
 ) -> int:
     """Decide on an indexed image and show the verdict; the exit code."""
     from layerproof.analysis.current import CURRENT
     from layerproof.engine.evaluator import evaluate
     from layerproof.engine.facts import gather
+    from layerproof.model.facts import COMMAND_LINE
     from layerproof.model.verdict import Decision
 
-    facts = gather(app.index, image, now)
+    facts = gather(app.index, image, now, context=context or COMMAND_LINE)
     verdict = evaluate(facts, policy, analysers=CURRENT)
     (show or _Report(app).add)(image, verdict)
     return 1 if verdict.decision is Decision.REFUSE else 0
+
+
+def _labels(labels: tuple[str, ...]) -> dict[str, str] | None:
+    """None when none are given: then they are not known. Raises UsageError."""
+    found = {}
+    for text in labels:
+        name, equals, value = text.partition("=")
+        if not (name and equals):
+            from layerproof.errors import UsageError
+
+            raise UsageError(
+                f"{text!r} is not NAME=VALUE", where="--label", remedy="for example: env=prod"
+            )
+        found[name] = value
+    return found or None
 
 
 class _Report:

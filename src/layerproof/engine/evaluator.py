@@ -2,7 +2,8 @@
 
 The steps are those of the design, "The decision, in order":
 
-1. Parsing and verifying came before: facts exist only for bytes that match their digests.
+1. Parsing and verifying came before: facts exist only for bytes that match their digests. Of the
+   policy, what holds for this image in this place (`layerproof.policy.blocks`).
 2. Base: walk the ChainIDs from the top down; the first that is the top of a trusted image ends it
    (`match: prefix`: that is any layer of one). Dead trust does not count, and a note says so.
 3. Each layer above the base is judged by every rule of the policy.
@@ -31,7 +32,8 @@ from layerproof.model.image import Image
 from layerproof.model.trust import TrustRecord
 from layerproof.model.verdict import TRUST_ORDER, Base, Decision, LayerVerdict, Trust, Verdict
 from layerproof.policy.exceptions import excuse
-from layerproof.policy.model import BaseMatch, Policy, RulePolicy
+from layerproof.policy.model import BaseMatch, Policy
+from layerproof.policy.ruling import RulePolicy
 from layerproof.rules.interface import Rule
 from layerproof.rules.registry import RULES
 from layerproof.rules.text import plural, show_text
@@ -55,6 +57,7 @@ def evaluate(
     Raises PolicyError if the policy says nothing about one of the rules.
     """
     image = facts.image
+    digest, policy = policy.digest, policy.at(image.reference, facts.context)
     # 2. base
     base = find_base(image, facts.trust, facts.now, policy.match)
     facts = replace(facts, base=base, layers=_every_layer(facts))
@@ -79,11 +82,12 @@ def evaluate(
         layers=layers,
         findings=on_image,
         inputs={
-            "policy": policy.digest,
+            "policy": digest,
             "analysers": analysers,
             "advisories": None,
             "model": None,
         },
+        message=policy.message if decision is Decision.REFUSE else "",
         notes=(*image.notes, *_dead_notes(facts), *excused, *(() if judged else (_NOBODY_JUDGED,))),
     )
 

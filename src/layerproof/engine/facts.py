@@ -12,7 +12,7 @@ from layerproof.errors import ManifestError, ReferenceSyntaxError
 from layerproof.model.change import ChangeSet
 from layerproof.model.contents import ChainRecord
 from layerproof.model.digest import ChainId, DiffId, Digest
-from layerproof.model.facts import ImageFacts, KnownImage, LayerFacts
+from layerproof.model.facts import COMMAND_LINE, Context, ImageFacts, KnownImage, LayerFacts
 from layerproof.model.image import Image, Layer
 from layerproof.model.trust import TrustRecord
 from layerproof.oci import changecodec
@@ -21,7 +21,14 @@ from layerproof.rules.claims import Claim, claims, starts_with_history
 _MOST_BUILDS = 50  # builds of a claimed name that are compared
 
 
-def gather(index: Index, image: Image, now: datetime, *, whole: bool = False) -> ImageFacts:
+def gather(
+    index: Index,
+    image: Image,
+    now: datetime,
+    *,
+    whole: bool = False,
+    context: Context = COMMAND_LINE,
+) -> ImageFacts:
     """The facts about `image`. The changes of layers that are in its base whatever the policy are
     left out, because nobody judges them, unless `whole`. Raises IndexUnavailableError."""
     chains = index.chains([layer.chain_id for layer in image.layers])
@@ -41,6 +48,7 @@ def gather(index: Index, image: Image, now: datetime, *, whole: bool = False) ->
         claimed=_claimed(index, image),
         near=() if active else _near(index, image, trust),
         below=_below(index, image, active),
+        context=context,
     )
 
 

@@ -34,6 +34,20 @@ class KnownImage:
 
 
 @dataclass(frozen=True, slots=True)
+class Context:
+    """Where a decision is asked for. None: the gate does not know it. `labels` are those of the
+    workload; what stands inside an image is its author's word."""
+
+    gate: str = "cli"
+    namespace: str | None = None
+    host: str | None = None
+    labels: Mapping[str, str] | None = None
+
+
+COMMAND_LINE = Context()
+
+
+@dataclass(frozen=True, slots=True)
 class ImageFacts:
     """All facts about one image at one time."""
 
@@ -49,6 +63,7 @@ class ImageFacts:
     # records that touch none of its ChainIDs, but were given to an image of the same name or with
     # some of the same contents: only to explain why there is no base
     near: tuple[TrustRecord, ...] = ()
+    context: Context = COMMAND_LINE
     # trusted images of the index, this one too, whose top is one of this image's ChainIDs
     below: Mapping[ChainId, tuple[KnownImage, ...]] = field(default_factory=dict)
 

@@ -61,3 +61,4 @@ class Verdict:
     findings: tuple[Finding, ...]  # those on the whole image
     inputs: Mapping[str, object] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    message: str = ""  # what the policy wants whoever is refused to know

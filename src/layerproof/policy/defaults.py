@@ -9,7 +9,8 @@ extended in the policy file; `docs/reference/rules/protected-path.md` explains t
 
 from collections.abc import Mapping
 
-from layerproof.policy.model import Policy, RulePolicy
+from layerproof.policy.model import Policy
+from layerproof.policy.ruling import RulePolicy
 from layerproof.rules.interface import RuleSettings
 from layerproof.rules.protected_path import (
     BUILT_IN_EXCEPTIONS,

@@ -16,6 +16,7 @@ from typing import Any
 from layerproof.errors import PolicyError
 from layerproof.model.finding import Effect, Severity
 from layerproof.model.verdict import Decision
+from layerproof.policy.blocks import Block
 from layerproof.policy.defaults import DEFAULT_POLICY
 from layerproof.policy.document import (
     DocumentError,
@@ -26,9 +27,11 @@ from layerproof.policy.document import (
     policy_error,
 )
 from layerproof.policy.exceptions import PolicyException
+from layerproof.policy.load_blocks import read_blocks, read_gates, read_text
 from layerproof.policy.load_exceptions import read_exceptions
-from layerproof.policy.model import BaseMatch, Policy, RulePolicy
+from layerproof.policy.model import BaseMatch, Policy
 from layerproof.policy.nodes import Nodes, one_of, shown
+from layerproof.policy.ruling import RulePolicy
 from layerproof.rules.globs import check_glob
 from layerproof.rules.interface import Rule, Setting, begins_below, settings_of
 from layerproof.rules.registry import RULES
@@ -36,7 +39,8 @@ from layerproof.rules.registry import RULES
 API_VERSION = "layerproof/v1"
 KIND = "Policy"
 MAX_GLOBS = 2_000  # in one list
-_KEYS = ("apiVersion", "kind", "base", "undecided", "rules", "exceptions")
+_KEYS = ("apiVersion", "kind", "base", "undecided", "rules", "exceptions", "message", "gates",
+         "blocks")  # fmt: skip
 
 
 def load_policy(text: bytes, *, where: str) -> Policy:
@@ -74,7 +78,7 @@ class _Reader(Nodes):
             match = self.word(base, "match", BaseMatch, match)
         rules = dict(DEFAULT_POLICY.rules)
         if "rules" in keys:
-            rules.update(self._rules(keys["rules"].value))
+            rules.update(self._rules(keys["rules"].value, DEFAULT_POLICY.rules))
         if all(rule.effect is Effect.IGNORE for rule in rules.values()):
             self.note(
                 keys["rules"].value,
@@ -85,15 +89,33 @@ class _Reader(Nodes):
         exceptions: tuple[PolicyException, ...] = ()
         if "exceptions" in keys:
             exceptions = read_exceptions(self, keys["exceptions"].value)
-        return Policy(rules=rules, match=match, undecided=undecided, exceptions=exceptions)
+        return Policy(
+            rules=rules,
+            match=match,
+            undecided=undecided,
+            exceptions=exceptions,
+            message=read_text(self, keys, "message"),
+            gates=read_gates(self, keys["gates"].value) if "gates" in keys else {},
+            blocks=self._blocks(keys, rules),
+        )
 
-    def _rules(self, node: Node) -> dict[str, RulePolicy]:
+    def _blocks(
+        self, keys: Mapping[str, Item], rules: Mapping[str, RulePolicy]
+    ) -> tuple[Block, ...]:
+        """A rule of a block starts from what the policy says about it for all."""
+        if "blocks" not in keys:
+            return ()
+        return read_blocks(self, keys["blocks"].value, lambda node: self._rules(node, rules))
+
+    def _rules(self, node: Node, defaults: Mapping[str, RulePolicy]) -> dict[str, RulePolicy]:
         by_id = {rule.id: rule for rule in RULES}
         keys = self.mapping(node, "rules", by_id)
-        return {rule_id: self._rule(by_id[rule_id], item.value) for rule_id, item in keys.items()}
+        return {
+            rule_id: self._rule(by_id[rule_id], item.value, defaults[rule_id])
+            for rule_id, item in keys.items()
+        }
 
-    def _rule(self, rule: Rule[Any], node: Node) -> RulePolicy:
-        default = DEFAULT_POLICY.of(rule)
+    def _rule(self, rule: Rule[Any], node: Node, default: RulePolicy) -> RulePolicy:
         schema = settings_of(rule.settings)
         known = ["effect", "severity"]
         for setting in schema.values():

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from layerproof.errors import PolicyError
 from layerproof.policy.document import Item, Node
 from layerproof.policy.exceptions import PolicyException, end_of
+from layerproof.policy.load_blocks import read_text
 from layerproof.policy.nodes import Nodes, shown
 from layerproof.policy.patterns import check_pattern
 from layerproof.rules.globs import check_glob
@@ -12,7 +13,6 @@ from layerproof.rules.registry import RULES
 
 MAX_EXCEPTIONS = 2_000
 MAX_ITEMS = 200  # in one list of one exception
-MAX_TEXT = 500
 
 _KEYS = ("images", "rules", "reason", "owner", "until", "paths", "layers")
 _CHAIN_ID = "sha256: and 64 hex digits, as `layerproof show` prints them"
@@ -41,8 +41,8 @@ def _one(nodes: Nodes, node: Node) -> PolicyException | None:
     exception = PolicyException(
         images=_items(nodes, keys, "images", check_pattern),
         rules=_items(nodes, keys, "rules", _check_rule),
-        reason=_text(nodes, keys, "reason"),
-        owner=_text(nodes, keys, "owner"),
+        reason=read_text(nodes, keys, "reason"),
+        owner=read_text(nodes, keys, "owner"),
         until=_day(nodes, keys),
         paths=_items(nodes, keys, "paths", check_glob),
         layers=_items(nodes, keys, "layers", _check_layer),
@@ -84,19 +84,6 @@ def _check_layer(text: str) -> None:
     head, _, digits = text.partition(":")
     if head != "sha256" or len(digits) != 64 or set(digits) - set("0123456789abcdef"):
         raise PolicyError(f"{text[:80]!r} is not a ChainID", remedy=f"write {_CHAIN_ID}")
-
-
-def _text(nodes: Nodes, keys: Mapping[str, Item], key: str) -> str:
-    if key not in keys:
-        return ""
-    node = keys[key].value
-    text = node.value
-    if not isinstance(text, str) or not text.strip() or len(text) > MAX_TEXT:
-        nodes.note(node, f"{key} is not a text of 1 to {MAX_TEXT} characters", "say it in words")
-        return ""
-    if not text.isprintable():
-        nodes.note(node, f"{key} holds characters that do not print", "write it on one line")
-    return text.strip()
 
 
 def _day(nodes: Nodes, keys: Mapping[str, Item]) -> str:

@@ -9,19 +9,21 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any
 
 from layerproof.errors import PolicyError
 from layerproof.model.digest import Digest
-from layerproof.model.finding import Effect, Severity
+from layerproof.model.facts import Context
 from layerproof.model.verdict import Decision
+from layerproof.policy.blocks import Block, Scope, fitting
 from layerproof.policy.exceptions import PolicyException, end_of
-from layerproof.rules.interface import Rule, RuleSettings, settings_of
+from layerproof.policy.ruling import RulePolicy, rule_document, rule_policy
+from layerproof.rules.interface import Rule
 from layerproof.rules.registry import RULES
 
-_FORM = "layerproof.policy/2"  # of the JSON below; another form is another policy
+_FORM = "layerproof.policy/3"  # of the JSON below; another form is another policy
 
 
 class BaseMatch(StrEnum):
@@ -32,15 +34,6 @@ class BaseMatch(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class RulePolicy:
-    """What a policy says about one rule."""
-
-    settings: RuleSettings
-    effect: Effect = Effect.REFUSE
-    severity: Severity | None = None  # None: as the rule finds
-
-
-@dataclass(frozen=True, slots=True)
 class Policy:
     """One policy, complete."""
 
@@ -48,11 +41,30 @@ class Policy:
     match: BaseMatch = BaseMatch.WHOLE
     undecided: Decision = Decision.REFUSE  # what a gate does at most with what rules cannot tell
     exceptions: tuple[PolicyException, ...] = ()  # in the order of the file
+    message: str = ""  # what whoever is refused should know
+    gates: Mapping[str, Decision] = field(default_factory=dict)  # `undecided` by gate
+    blocks: tuple[Block, ...] = ()  # in the order of the file
 
     @property
     def digest(self) -> Digest:
-        """Identity of what the policy says."""
-        return Digest.of(self.to_json())
+        """Identity of what the policy says. The names of blocks say nothing."""
+        return Digest.of(self._json(named=False))
+
+    def at(self, reference: str, context: Context) -> "Policy":
+        """The policy for one image in one place, without blocks and gates: see `policy.blocks`."""
+        fit = fitting(self.blocks, reference, context)
+        if not fit and context.gate not in self.gates:
+            return self
+        rules = dict(self.rules)
+        for block in reversed(fit):  # so that the first one has the last word
+            rules.update(block.rules)
+        undecided = next((block.undecided for block in fit if block.undecided is not None), None)
+        return replace(
+            self,
+            rules=rules,
+            undecided=undecided or self.gates.get(context.gate, self.undecided),
+            message=next((block.message for block in fit if block.message), self.message),
+        )
 
     def of(self, rule: Rule[Any]) -> RulePolicy:
         """What holds for a rule. Raises PolicyError if that is nothing: nobody may guess it."""
@@ -66,12 +78,18 @@ class Policy:
 
     def to_json(self) -> bytes:
         """Canonical JSON: sorted keys, no spaces."""
+        return self._json(named=True)
+
+    def _json(self, *, named: bool) -> bytes:
         document = {
             "form": _FORM,
             "base": {"match": self.match},
             "undecided": self.undecided,
-            "rules": {rule_id: _rule_document(rule) for rule_id, rule in self.rules.items()},
+            "rules": {rule_id: rule_document(rule) for rule_id, rule in self.rules.items()},
             "exceptions": [_exception_document(exception) for exception in self.exceptions],
+            "message": self.message,
+            "gates": {gate: str(decision) for gate, decision in self.gates.items()},
+            "blocks": [_block_document(block, named=named) for block in self.blocks],
         }
         return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
 
@@ -83,10 +101,13 @@ class Policy:
             if document["form"] != _FORM or document["rules"].keys() != {r.id for r in RULES}:
                 raise ValueError("written for other rules")
             return cls(
-                rules={rule.id: _rule_policy(rule, document["rules"][rule.id]) for rule in RULES},
+                rules={rule.id: rule_policy(rule, document["rules"][rule.id]) for rule in RULES},
                 match=BaseMatch(document["base"]["match"]),
                 undecided=Decision(document["undecided"]),
                 exceptions=tuple(map(_exception, document["exceptions"])),
+                message=_text(document["message"]),
+                gates={gate: Decision(said) for gate, said in document["gates"].items()},
+                blocks=tuple(map(_block, document["blocks"])),
             )
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise PolicyError(
@@ -95,14 +116,40 @@ class Policy:
             ) from error
 
 
-def _rule_document(rule: RulePolicy) -> dict[str, object]:
+def _block_document(block: Block, *, named: bool) -> dict[str, object]:
     return {
-        "effect": rule.effect,
-        "severity": rule.severity,
-        "settings": {
-            name: getattr(rule.settings, name) for name in settings_of(type(rule.settings))
-        },
+        "name": block.name if named else "",
+        "scope": {item.name: getattr(block.scope, item.name) for item in fields(Scope)},
+        "rules": {rule_id: rule_document(rule) for rule_id, rule in block.rules.items()},
+        "undecided": block.undecided,
+        "message": block.message,
     }
+
+
+def _block(document: Mapping[str, Any]) -> Block:
+    by_id = {rule.id: rule for rule in RULES}
+    scope = dict(document["scope"])
+    labels = {_text(name): _text(value) for name, value in scope.pop("labels").items()}
+    undecided = document["undecided"]
+    return Block(
+        name=_text(document["name"]),
+        scope=Scope(labels=labels, **{name: _texts(value) for name, value in scope.items()}),
+        rules={name: rule_policy(by_id[name], said) for name, said in document["rules"].items()},
+        undecided=None if undecided is None else Decision(undecided),
+        message=_text(document["message"]),
+    )
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError("not a text")
+    return value
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise TypeError("not a list")
+    return tuple(map(_text, value))
 
 
 def _exception_document(exception: PolicyException) -> dict[str, object]:
@@ -113,39 +160,6 @@ def _exception(document: Mapping[str, Any]) -> PolicyException:
     values: dict[str, Any] = {}
     for item in fields(PolicyException):
         value = document[item.name]
-        if isinstance(value, list) and all(isinstance(text, str) for text in value):
-            value = tuple(value)
-        elif not isinstance(value, str):
-            raise TypeError("not a value of an exception")
-        values[item.name] = value
+        values[item.name] = _texts(value) if isinstance(value, list) else _text(value)
     end_of(values["until"])
     return PolicyException(**values)
-
-
-def _rule_policy(rule: Rule[Any], document: Mapping[str, Any]) -> RulePolicy:
-    severity, values = document["severity"], dict(document["settings"])
-    schema = settings_of(rule.settings)
-    if values.keys() != schema.keys():
-        raise ValueError("written for other settings")
-    for name, setting in schema.items():
-        values[name] = _value(setting.kind, setting.choices, values[name])
-    return RulePolicy(
-        settings=replace(rule.settings(), **values),
-        effect=Effect(document["effect"]),
-        severity=None if severity is None else Severity(severity),
-    )
-
-
-def _value(kind: str, choices: tuple[str, ...], value: Any) -> object:
-    if kind == "globs":
-        if isinstance(value, list) and all(isinstance(glob, str) for glob in value):
-            return tuple(value)
-    elif kind == "words":
-        if isinstance(value, list) and all(word in choices for word in value):
-            return tuple(value)
-    elif kind == "flag":
-        if isinstance(value, bool):
-            return value
-    elif value in choices:
-        return value
-    raise TypeError("not a value of this setting")

@@ -95,6 +95,7 @@ def verdict_document(verdict: Verdict) -> Document:
         "findings": [_finding(finding) for finding in verdict.findings],
         "inputs": dict(verdict.inputs),
         "notes": list(verdict.notes),
+        "message": verdict.message,
     }
 
 

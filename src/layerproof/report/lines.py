@@ -73,6 +73,8 @@ def verdict_lines(verdict: Verdict, image: Image, *, quiet: bool) -> Iterator[st
     yield f"{decision}  {show_text(verdict.reference, 500)}"
     if quiet:
         return
+    if verdict.message:
+        yield from _wrapped(show_text(verdict.message, 1000), "  ")
     yield f"  {_base_line(verdict)}"
     for note in verdict.notes:
         yield from _wrapped(f"note: {show_text(note, 1000)}", "  ")

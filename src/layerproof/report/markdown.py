@@ -39,6 +39,8 @@ def markdown_text(judged: Judged) -> str:
 def _head(verdict: Verdict, image: Image) -> Iterator[str]:
     mark, decision = _MARKS[verdict.decision], str(verdict.decision)
     yield f"### {mark} {decision}: {code(verdict.reference)}\n"
+    if verdict.message:
+        yield f"{code(verdict.message)}\n"
     base = verdict.base
     if base is None:
         yield "No trusted image is its base.  "

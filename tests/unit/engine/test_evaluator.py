@@ -24,7 +24,8 @@ from layerproof.model.facts import ImageFacts
 from layerproof.model.finding import Effect, Finding, Severity, Status
 from layerproof.model.verdict import Decision, Trust, Verdict
 from layerproof.policy.defaults import DEFAULT_POLICY
-from layerproof.policy.model import BaseMatch, Policy, RulePolicy
+from layerproof.policy.model import BaseMatch, Policy
+from layerproof.policy.ruling import RulePolicy
 from layerproof.rules.claims import BASE_DIGEST
 from layerproof.rules.interface import Rule, RuleSettings
 from layerproof.rules.registry import RULES

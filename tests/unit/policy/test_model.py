@@ -17,7 +17,8 @@ from layerproof.policy.defaults import (
     PROTECTED_PATHS,
     REFUSED_CREATIONS,
 )
-from layerproof.policy.model import BaseMatch, Policy, RulePolicy
+from layerproof.policy.model import BaseMatch, Policy
+from layerproof.policy.ruling import RulePolicy
 from layerproof.rules.globs import GlobSet
 from layerproof.rules.interface import begins_below
 from layerproof.rules.lying_base_label import LyingBaseLabelSettings

@@ -1,0 +1,56 @@
+"""What a policy says about one rule, and that as plain JSON values."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from layerproof.model.finding import Effect, Severity
+from layerproof.rules.interface import Rule, RuleSettings, settings_of
+
+
+@dataclass(frozen=True, slots=True)
+class RulePolicy:
+    """What a policy says about one rule."""
+
+    settings: RuleSettings
+    effect: Effect = Effect.REFUSE
+    severity: Severity | None = None  # None: as the rule finds
+
+
+def rule_document(rule: RulePolicy) -> dict[str, object]:
+    return {
+        "effect": rule.effect,
+        "severity": rule.severity,
+        "settings": {
+            name: getattr(rule.settings, name) for name in settings_of(type(rule.settings))
+        },
+    }
+
+
+def rule_policy(rule: Rule[Any], document: Mapping[str, Any]) -> RulePolicy:
+    severity, values = document["severity"], dict(document["settings"])
+    schema = settings_of(rule.settings)
+    if values.keys() != schema.keys():
+        raise ValueError("written for other settings")
+    for name, setting in schema.items():
+        values[name] = _value(setting.kind, setting.choices, values[name])
+    return RulePolicy(
+        settings=replace(rule.settings(), **values),
+        effect=Effect(document["effect"]),
+        severity=None if severity is None else Severity(severity),
+    )
+
+
+def _value(kind: str, choices: tuple[str, ...], value: Any) -> object:
+    if kind == "globs":
+        if isinstance(value, list) and all(isinstance(glob, str) for glob in value):
+            return tuple(value)
+    elif kind == "words":
+        if isinstance(value, list) and all(word in choices for word in value):
+            return tuple(value)
+    elif kind == "flag":
+        if isinstance(value, bool):
+            return value
+    elif value in choices:
+        return value
+    raise TypeError("not a value of this setting")
