@@ -85,3 +85,22 @@ def test_validate_prints_documents_for_programs(
     assert document["kind"] == "PolicyFile"
     assert document["rules"]["protected-path"] == "refuse"
     assert document["exceptions"] == 0
+
+
+def test_a_block_decides_for_the_place_that_check_is_told(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = build([{"etc/x": "1"}])
+    write_oci_layout(folder / "images", {"bad": bad})
+    (folder / "p.yaml").write_text(
+        "apiVersion: layerproof/v1\nkind: Policy\nmessage: ask the platform team\n"
+        "blocks:\n  - name: laboratory\n    scope: {namespaces: [lab-*], labels: {env: dev}}\n"
+        "    rules: {trusted-base: {effect: alert}}\n"
+    )
+    check = ["check", "--policy", "p.yaml", "oci:images:bad"]
+    assert run([*check, "--namespace", "lab-1", "--label", "env=dev"]) == 0
+    assert "ALERT" in capsys.readouterr().out
+    assert run([*check, "--namespace", "lab-1"]) == 1
+    assert "ask the platform team" in capsys.readouterr().out
+    assert run([*check, "--label", "env"]) == 2
+    assert "NAME=VALUE" in capsys.readouterr().err

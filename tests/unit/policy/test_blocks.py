@@ -114,7 +114,8 @@ def test_the_first_block_that_fits_and_names_the_rule_decides() -> None:
     other = blocks(("{repositories: [other]}", "ignore"), (everywhere, "alert"))
     assert judge(other).decision is Decision.ALERT
     silent = load(
-        f"blocks:\n  - {{name: a, scope: {everywhere}, rules: {{trusted-base: {{effect: alert}}}}}}\n"
+        "blocks:\n"
+        f"  - {{name: a, scope: {everywhere}, rules: {{trusted-base: {{effect: alert}}}}}}\n"
         f"  - {{name: b, scope: {everywhere}, rules: {{protected-path: {{effect: ignore}}}}}}\n"
     )
     assert judge(silent).decision is Decision.ADMIT
