@@ -60,7 +60,7 @@ PURE_PARTS = {
 }
 
 HEAVY = {
-    "alembic", "asyncio", "httpx", "multiprocessing", "pydantic", "rich", "ruamel", "sqlalchemy",
+    "alembic", "asyncio", "httpx", "multiprocessing", "pydantic", "rich", "sqlalchemy", "yaml",
     "zstandard",
 }  # fmt: skip
 

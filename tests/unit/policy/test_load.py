@@ -212,8 +212,10 @@ BOMB = "a: &a [x,x]\n" + "".join(f"b{n}: &b{n} [*a,*a,*a,*a]\n" for n in range(3
         ("%YAML 1.1\n---\na: 1\n", "a % directive"),
         ("%TAG ! tag:x,2026:\n---\na: 1\n", "a % directive"),
         ("a: 1\n---\nb: 1\n", "a second document"),
-        ("[" * 10_000, "too many or too deeply nested"),
+        ("[" * 900, "too many or too deeply nested"),
+        ("[" * 10_000, "exceeded maximum nesting depth"),
         ("{a: " * 10_000, "too many or too deeply nested"),
+        ("- " * 10_000, "too many or too deeply nested"),
         ("- a\n" * 30_000, "too many or too deeply nested"),
         ("a: " + "x" * 300_000, "too large"),
         ("a: b: c\n", "not YAML"),
@@ -223,7 +225,7 @@ BOMB = "a: &a [x,x]\n" + "".join(f"b{n}: &b{n} [*a,*a,*a,*a]\n" for n in range(3
         (b"a: \xff\n", "not UTF-8"),
         ("a: 1\n".encode("utf-16"), "not UTF-8"),
     ],
-    ids=range(19),
+    ids=range(21),
 )
 def test_hostile_yaml_is_refused(text: str | bytes, said: str) -> None:
     assert said in problems(text)[-1]
