@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 from layerproof.errors import PolicyError
@@ -33,7 +34,7 @@ class BaseMatch(StrEnum):
     PREFIX = "prefix"  # at any layer of a trusted image
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Policy:
     """One policy, complete."""
 
@@ -45,9 +46,10 @@ class Policy:
     gates: Mapping[str, Decision] = field(default_factory=dict)  # `undecided` by gate
     blocks: tuple[Block, ...] = ()  # in the order of the file
 
-    @property
+    @cached_property
     def digest(self) -> Digest:
-        """Identity of what the policy says. The names of blocks say nothing."""
+        """Identity of what the policy says; the names of blocks say nothing. Computed once, because
+        every verdict names it."""
         return Digest.of(self._json(named=False))
 
     def at(self, reference: str, context: Context) -> "Policy":
