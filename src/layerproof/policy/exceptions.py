@@ -16,7 +16,7 @@ from layerproof.model.finding import Effect, Finding
 from layerproof.model.image import Image
 from layerproof.policy.patterns import ImagePattern
 from layerproof.rules.globs import GlobSet
-from layerproof.rules.text import show_text
+from layerproof.rules.text import PATH_SHOWN, show_text
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,9 @@ class PolicyException:
         if not self.paths:
             return True
         path = finding.evidence.get("path")
-        return isinstance(path, str) and self._globs.match(path.lstrip("/").encode()) is not None
+        if not isinstance(path, str) or len(path) > PATH_SHOWN:
+            return False  # cut: what follows might lie outside the globs
+        return self._globs.match(path.lstrip("/").encode()) is not None
 
 
 def end_of(day: str) -> datetime:

@@ -7,6 +7,7 @@ from layerproof.model.verdict import Decision
 from layerproof.policy.blocks import Block, Scope
 from layerproof.policy.document import Item, Node
 from layerproof.policy.nodes import Nodes, shown
+from layerproof.policy.patterns import ALIAS
 from layerproof.policy.ruling import RulePolicy
 
 MAX_BLOCKS = 1_000
@@ -18,7 +19,8 @@ _LABEL = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
 _ITEMS: Mapping[str, tuple[re.Pattern[str], str]] = {
     "registries": (
         re.compile(rf"(?:\*\.{_LABEL}(?:\.{_LABEL})+|{_LABEL}(?:\.{_LABEL})*)(?::[0-9]{{1,5}})?"),
-        "a host such as registry.example:5000, or *.example.com for those below a domain",
+        "a host such as docker.io or registry.example:5000, or *.example.com for those below"
+        " a domain",
     ),
     "repositories": (
         re.compile(r"(?:\*\*|[a-z0-9*](?:[a-z0-9._*-]*[a-z0-9*])?)(?:/(?:\*\*|[a-z0-9._*-]+))*"),
@@ -77,7 +79,7 @@ def _list(nodes: Nodes, key: str, node: Node) -> tuple[str, ...]:
     found = []
     for item in node.value:
         text = item.value
-        good = isinstance(text, str) and pattern.fullmatch(text)
+        good = isinstance(text, str) and pattern.fullmatch(text) and text != ALIAS
         if not good or any("**" in part and part != "**" for part in text.split("/")):
             nodes.note(item, f"{shown(item)} is none of {key}", f"write {example}")
         else:

@@ -10,7 +10,8 @@
    else in a host is a wildcard: `registry.example*` would match `registry.example.evil.example`.
 2. In a repository, `*` is any text inside a segment, and `**` as a whole segment is any number of
    segments.
-3. Without a tag, every tag matches, and no tag. In a tag, `*` is any text.
+3. Without a tag, every tag matches, and no tag. In a tag, `*` is any text. A pattern with a tag
+   matches no reference that has a digest, too: there the tag is not what is resolved.
 4. Only names in registries match: whoever has a file or an engine may call an image as he likes.
 
 Matching costs at worst the length of the name times that of the pattern (`rules.globs`).
@@ -26,6 +27,8 @@ from layerproof.model.reference import DEFAULT_HOST, DOCKER, parse_reference
 from layerproof.rules.globs import GlobSet
 
 MAX_PATTERN = 512  # characters
+# Docker Hub's old name, which references spell docker.io: what names it would never match
+ALIAS = "index.docker.io"
 
 _DIGEST = re.compile(r"sha256:[a-f0-9]{64}")
 _LABEL = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
@@ -64,7 +67,10 @@ class ImagePattern:
             return False  # a bare digest, by which the index was asked
         if reference.transport != DOCKER or name.match(reference.name.encode()) is None:
             return False
-        return tag is None or tag.match(reference.tag.encode()) is not None
+        if tag is None:
+            return True
+        # beside a digest the tag is the word of whoever wrote the reference: nobody resolved it
+        return reference.digest is None and tag.match(reference.tag.encode()) is not None
 
 
 def check_pattern(text: str) -> None:
@@ -92,6 +98,8 @@ def _problem(text: str) -> tuple[str, str] | None:  # noqa: PLR0911  because eac
             "has a registry that is none, or a wildcard in it",
             "write the host in full; *.example.com stands for hosts below a domain",
         )
+    if host == ALIAS:
+        return f"names {host}, which references never do", f"write {DEFAULT_HOST}"
     if "." not in host and ":" not in host and host != "localhost":
         return "names no registry", f"write the whole name, such as docker.io/{plain[:60]}"
     if not all(_SEGMENT.fullmatch(part) for part in repository.split("/")):

@@ -235,6 +235,11 @@ def test_no_fact_makes_a_scope_raise(reference: str, value: str) -> None:
         ("blocks: [{name: a, scope: {hosts: []}, message: x}]\n", "3:35", "hosts is not a list"),
         ("blocks: [{name: a, scope: {host: [a]}, message: x}]\n", "3:28", "unknown key 'host'"),
         ("blocks: [{name: a, scope: {registries: ['*']}, message: x}]\n", "3:41", "is none of"),
+        (
+            "blocks: [{name: a, scope: {registries: [index.docker.io]}, message: x}]\n",
+            "3:41",
+            "write a host such as docker.io",
+        ),
         ("blocks: [{name: a, scope: {registries: [r*]}, message: x}]\n", "3:41", "is none of"),
         (
             "blocks: [{name: a, scope: {registries: ['*.example']}, message: x}]\n",

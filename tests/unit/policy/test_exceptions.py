@@ -109,6 +109,13 @@ def test_a_path_that_only_begins_alike_is_not_excused() -> None:
     assert judge(policy, paths=["etc/ssh/ssh_config.d/x"]).decision is Decision.REFUSE
 
 
+def test_a_path_that_is_too_long_to_be_shown_whole_is_not_excused_by_its_beginning() -> None:
+    policy = load("    paths: [/etc/ssh/*]\n")
+    assert judge(policy, paths=["etc/ssh/" + "a" * 200]).decision is Decision.ADMIT
+    verdict = judge(policy, paths=["etc/ssh/" + "a" * 300 + "/deeper"])
+    assert verdict.decision is Decision.REFUSE
+
+
 def test_layers_narrow_an_exception() -> None:
     image = make_image("os", "app")
     mine, other = image.layers[1].chain_id, image.layers[0].chain_id

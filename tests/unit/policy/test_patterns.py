@@ -53,6 +53,9 @@ def test_pattern_matches_the_image_that_it_means(pattern: str) -> None:
         ("*.example.com/app", "docker://evilexample.com/app:1"),
         ("*.example.com/app", "docker://a.example.com.evil.net/app:1"),
         ("docker.io/**", "oci:/docker.io/x:1"),
+        # the tag beside a digest is whatever somebody wrote there
+        ("registry.example/app:1.*", "docker://registry.example/app:1.0@sha256:" + "a" * 64),
+        ("registry.example/app:*", "docker://registry.example/app@sha256:" + "a" * 64),
         ("localhost/team/app", "docker-daemon:localhost/team/app:1"),
     ],
 )
@@ -107,6 +110,7 @@ def test_digest_of_manifest_or_config() -> None:
         ("registry.example/a:**", "uses \\*\\* in a tag"),
         ("registry.example/a:[1]", "a tag that is none"),
         ("registry.example/a@sha256:12", "a digest that is none"),
+        ("index.docker.io/library/python", "names index.docker.io"),
         ("oci:dir", "does not name an image in a registry"),
         ("https://registry.example/a", "."),
         ("registry.example/" + "a" * 600, "too long"),
