@@ -158,7 +158,9 @@ class SqliteExecutor:
                 )
             self._create(connection)
         row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-        revision = "" if row is None else str(row[0])
+        revision = "" if row is None else row[0]
+        if not isinstance(revision, str):  # SQLite does not check the types of a damaged page
+            raise DamagedRowError("its schema has no revision")
         if revision and revision not in REVISIONS:
             raise IndexVersionError(
                 f"the index was written by a newer Layerproof (schema {revision})",

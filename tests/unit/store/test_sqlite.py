@@ -201,6 +201,19 @@ def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
     index.close()
 
 
+def test_a_damaged_revision_is_not_taken_for_a_newer_one(tmp_path: Path) -> None:
+    path = made(tmp_path / "index.db")
+    alter(
+        path,
+        "DROP TABLE alembic_version",
+        "CREATE TABLE alembic_version (version_num BLOB)",
+        "INSERT INTO alembic_version VALUES (NULL)",
+    )
+    index = open_sqlite(path)
+    assert "damaged" in refusal(lambda: index.contents(diff("a"))).message
+    index.close()
+
+
 def test_a_full_disk_leaves_the_index_as_it_was(tmp_path: Path) -> None:
     path = made(tmp_path / "index.db")
     executor = SqliteExecutor(path)
