@@ -9,9 +9,15 @@ from typing import Any
 from layerproof.model.change import ChangeKind
 from layerproof.model.contents import BlobRecord, ChainRecord, Contents
 from layerproof.model.digest import ChainId, DiffId, Digest, chain_ids
+from layerproof.model.event import Event, EventKind
+from layerproof.model.facts import Context
+from layerproof.model.finding import Effect, Finding, Severity, Status
 from layerproof.model.image import Descriptor, History, Image, Layer, Platform
 from layerproof.model.package import Package, PackageChange, PackageChangeKind, PackageType
+from layerproof.model.record import VerdictRecord
 from layerproof.model.trust import TrustRecord
+from layerproof.model.verdict import Base, Decision, LayerVerdict, Trust, Verdict
+from layerproof.model.withdrawal import Withdrawal
 
 ANALYSERS = "apk@1 dpkg@2"
 NEWER = "apk@1 dpkg@3"
@@ -175,3 +181,67 @@ def trust(
 
 def unknown_chain() -> ChainId:
     return ChainId("sha256:" + sha256(b"unknown").hexdigest())
+
+
+def event(name: str = "e-1", **more: Any) -> Event:
+    defaults: dict[str, Any] = {
+        "kind": EventKind.PUSH,
+        "at": MONDAY,
+        "registry": "registry.example:5000",
+        "repository": "team/app",
+        "tag": "1.0",
+        "manifest_digest": image().manifest_digest,
+        "account": "alice",
+        "address": "192.0.2.7",
+        "details": {"method": "PUT", "list": [1, None, "\ud800"]},
+    }
+    return Event(identity=name, **(defaults | more))
+
+
+def withdrawal(name: str = "w-1", of: str = "ab", **more: Any) -> Withdrawal:
+    layer = image(of).layers[-1]
+    defaults: dict[str, Any] = {
+        "chain_id": layer.chain_id,
+        "diff_id": layer.diff_id,
+        "reference": "docker://registry.example/app:1.0",
+        "withdrawn_by": "alice",
+        "withdrawn_at": MONDAY,
+        "reason": "replaces /bin/login",
+    }
+    return Withdrawal(id=name, **(defaults | more))
+
+
+def verdict_record(name: str = "v-1", of: Image | None = None, **more: Any) -> VerdictRecord:
+    """A record in which no field is empty."""
+    judged = of or image()
+    top = judged.layers[-1]
+    finding = Finding(
+        rule="protected-path",
+        status=Status.FAIL,
+        severity=Severity.HIGH,
+        message="replaces /bin/login",
+        remedy="leave it",
+        position=top.position,
+        chain_id=top.chain_id,
+        evidence={"path": "/bin/login", "list": [1, None]},
+        effect=Effect.ALERT,
+    )
+    defaults: dict[str, Any] = {
+        "verdict": Verdict(
+            reference=judged.reference,
+            manifest_digest=judged.manifest_digest,
+            config_digest=judged.config_digest,
+            verdict=Trust.UNTRUSTED,
+            decision=Decision.ALERT,
+            base=Base("docker://registry.example/base:1", judged.layers[0].chain_id, 1),
+            layers=(LayerVerdict(top.position, top.chain_id, Trust.UNTRUSTED, False, (finding,)),),
+            findings=(finding,),
+            inputs={"policy": Digest.of(b"p"), "analysers": ANALYSERS, "model": None},
+            notes=("a note",),
+            message="ask the platform team",
+        ),
+        "decided_at": MONDAY,
+        "holds_until": TUESDAY,
+        "context": Context("kubernetes", "prod", "node-1", {"app": "shop"}),
+    }
+    return VerdictRecord(id=name, **(defaults | more))

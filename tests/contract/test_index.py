@@ -20,17 +20,22 @@ from tests.contract.index_examples import (
     change,
     contents,
     diff,
+    event,
     image,
     package,
     saved,
     trust,
     uint32,
     unknown_chain,
+    verdict_record,
+    withdrawal,
 )
 
 from layerproof.engine.ports import ContentsSummary, Hit, Index, PackageList
 from layerproof.model.contents import BlobRecord, Contents
 from layerproof.model.digest import ChainId, DiffId, Digest
+from layerproof.model.event import EventKind
+from layerproof.model.facts import Context
 from layerproof.model.image import Descriptor
 from layerproof.model.package import Package, PackageChangeKind, PackageType
 from layerproof.testing.index import MemoryIndex
@@ -91,6 +96,13 @@ def test_an_empty_index_knows_nothing(index: Index) -> None:
     assert index.usage([diff("a")]) == [Hit(diff("a"), (), ())]
     assert index.trust_records() == []
     assert index.trust_of([unknown_chain()]) == []
+    assert list(index.events()) == []
+    assert index.events_of_layers([unknown_chain()], EventKind.PUSH) == {}
+    assert index.withdrawals() == []
+    assert index.withdrawals_of([unknown_chain()], [diff("a")]) == []
+    assert index.verdict("v-1") is None
+    assert list(index.verdicts()) == []
+    assert index.state() == index.state()
     assert index.cached("x") is None
 
 
@@ -214,6 +226,15 @@ def test_hostile_text_comes_back_and_is_found(index: Index, odd: str) -> None:
     index.put_cached(odd, b"value")
     record = trust(of, identity=f"id {odd}", revoked_by=odd, revoke_reason=odd)
     index.put_trust(record)
+    report = event(odd, account=odd, repository=odd, tag=odd, registry=odd, address=odd)
+    index.put_events([report])
+    gone = withdrawal(odd, reason=odd, reference=odd, withdrawn_by=odd)
+    index.put_withdrawals([gone])
+    judged = verdict_record(odd, of)
+    index.put_verdict(judged)
+    assert list(index.events()) == [report]
+    assert index.withdrawals() == [gone]
+    assert index.verdict(odd) == judged
     assert index.packages_named(odd) == [(diff("a"), strange)]
     assert index.contents_summaries([diff("a")])[diff("a")].skipped == ((odd, b"x", odd),)
     assert [r.image for r in index.images_by_name(f"oci:{odd}")] == [of]
@@ -625,3 +646,115 @@ def test_a_closed_index_opens_again(index: Index) -> None:
     index.close()
     index.close()
     assert index.contents(diff("a")) == contents()
+
+
+# --- events ------------------------------------------------------------------------------------
+
+
+def test_an_event_comes_back_equal_and_counts_once(index: Index) -> None:
+    assert index.put_events([event(), event()]) == 1
+    assert index.put_events([event(account="mallory"), event("e-2", at=TUESDAY)]) == 1
+    assert list(index.events()) == [event("e-2", at=TUESDAY), event()]
+
+
+def test_the_pushes_of_a_layer_are_those_of_every_image_that_holds_it(index: Index) -> None:
+    both, other = image("ab"), image("ac", reference="docker://registry.example/other:1")
+    index.put_image(both, [], MONDAY)
+    index.put_image(other, [], MONDAY)
+    index.put_events(
+        [
+            event("1", manifest_digest=both.manifest_digest, account="alice"),
+            event("2", manifest_digest=other.manifest_digest, account="bob", at=TUESDAY),
+            event("3", manifest_digest=both.manifest_digest, kind=EventKind.PULL),
+            event("4", manifest_digest=Digest.of(b"unknown")),
+            event("5", manifest_digest=None),
+        ]
+    )
+    bottom, top = both.layers
+    found = index.events_of_layers([bottom.chain_id, top.chain_id, unknown_chain()], EventKind.PUSH)
+    assert {c: [e.account for e in events] for c, events in found.items()} == {
+        bottom.chain_id: ["bob", "alice"],
+        top.chain_id: ["alice"],
+    }
+
+
+def test_an_image_of_many_names_does_not_multiply_its_pushes(index: Index) -> None:
+    one = image("ab")
+    for name in ("docker://registry.example/a:1", "docker://registry.example/b:1"):
+        index.put_image(replace(one, reference=name), [], MONDAY)
+    index.put_events([event("1", manifest_digest=one.manifest_digest)])
+    found = index.events_of_layers([one.layers[0].chain_id], EventKind.PUSH)
+    assert [len(events) for events in found.values()] == [1]
+
+
+# --- withdrawals -------------------------------------------------------------------------------
+
+
+def test_a_withdrawal_is_found_by_its_place_and_by_its_contents(index: Index) -> None:
+    record = withdrawal()
+    index.put_withdrawals([record, withdrawal("w-2", "xy", withdrawn_at=TUESDAY)])
+    assert index.withdrawals_of([record.chain_id], []) == [record]
+    assert index.withdrawals_of([], [record.diff_id]) == [record]
+    assert index.withdrawals_of([record.chain_id], [record.diff_id]) == [record]
+    assert [w.id for w in index.withdrawals()] == ["w-2", "w-1"]
+
+
+def test_a_release_replaces_the_withdrawal(index: Index) -> None:
+    released = withdrawal(released_by="bob", released_at=TUESDAY, release_reason="false alarm")
+    index.put_withdrawals([withdrawal()])
+    index.put_withdrawals([released])
+    assert index.withdrawals() == [released]
+
+
+# --- verdicts ----------------------------------------------------------------------------------
+
+
+def test_a_verdict_comes_back_equal(index: Index) -> None:
+    record = verdict_record()
+    index.put_verdict(record)
+    assert index.verdict("v-1") == record
+    assert index.verdict("v-2") is None
+
+
+def test_a_verdict_of_nothing_comes_back_equal(index: Index) -> None:
+    bare = replace(
+        verdict_record().verdict, manifest_digest=None, base=None, layers=(), findings=(), notes=()
+    )
+    record = verdict_record(verdict=bare, context=Context())
+    index.put_verdict(record)
+    assert index.verdict("v-1") == record
+
+
+def test_verdicts_are_listed_newest_first_by_reference(index: Index) -> None:
+    other = image("xy", reference="docker://registry.example/other:1")
+    index.put_verdict(verdict_record("1"))
+    index.put_verdict(verdict_record("2", other, decided_at=TUESDAY))
+    index.put_verdict(verdict_record("3", decided_at=WEDNESDAY))
+    assert [r.id for r in index.verdicts()] == ["3", "2", "1"]
+    assert [r.id for r in index.verdicts(other.reference)] == ["2"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda index: index.put_image(image("xy"), [], TUESDAY),
+        lambda index: index.put_image(image(), [], TUESDAY),
+        lambda index: index.put_trust(trust(image("xy"), "t-2")),
+        lambda index: index.put_trust(trust(image(), revoked_by="bob", revoked_at=TUESDAY)),
+        lambda index: index.put_events([event("new")]),
+        lambda index: index.put_withdrawals([withdrawal("new")]),
+        lambda index: index.put_withdrawals([withdrawal(released_by="bob", released_at=TUESDAY)]),
+    ],
+    ids=["image", "again", "trust", "revoke", "event", "withdraw", "release"],
+)
+def test_the_state_changes_with_what_a_verdict_may_depend_on(
+    index: Index, change: Callable[[Index], object]
+) -> None:
+    index.put_image(image(), [], MONDAY)
+    index.put_trust(trust(image()))
+    index.put_withdrawals([withdrawal()])
+    before = index.state()
+    index.put_verdict(verdict_record())
+    assert index.state() == before
+    change(index)
+    assert index.state() != before

@@ -31,7 +31,10 @@ RUN_DEPENDENT = {
     "id", "contents_id", "layer_id", "image_id", "analyser_set_id", "indexed_at",
 }  # fmt: skip
 # Of a source, not of the image; or of the user.
-LEFT_OUT = {"blob", "image_view", "image_name", "trust", "trust_chain", "cached", "analyser_set"}
+LEFT_OUT = {
+    "blob", "image_view", "image_name", "trust", "trust_chain", "event", "verdict", "withdrawal",
+    "cached", "analyser_set",
+}  # fmt: skip
 
 Row = tuple[tuple[str, Any], ...]
 

@@ -13,6 +13,7 @@ from tests.integration.test_store_processes import in_child, sound, went_well
 from layerproof.errors import IndexUnavailableError
 from layerproof.store import migrate
 from layerproof.store.sqlite_index import open_sqlite
+from layerproof.store.sqlite_sql import HEAD
 
 NEXT = '''
 """A next revision, for tests."""
@@ -22,8 +23,8 @@ import os
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "9999"
+down_revision = "{head}"
 
 
 def upgrade() -> None:
@@ -49,8 +50,8 @@ def with_next(folder: Path, then: str = "") -> Path:
     shutil.copytree(
         migrate.MIGRATIONS, folder / "migrations", ignore=shutil.ignore_patterns("__pycache__")
     )
-    text = NEXT.format(then=then).strip()
-    (folder / "migrations" / "versions" / "revision_0002.py").write_text(text)
+    text = NEXT.format(then=then, head=HEAD).strip()
+    (folder / "migrations" / "versions" / "revision_9999.py").write_text(text)
     return folder / "migrations"
 
 
@@ -76,7 +77,7 @@ def test_an_older_index_is_upgraded_when_it_is_opened(tmp_path: Path) -> None:
     index.put_contents(contents(), blob())
     assert index.contents(diff("a")) == contents()
     index.close()
-    assert state(path)[0] == "0001"
+    assert state(path)[0] == HEAD
 
 
 def test_processes_that_open_an_older_index_at_once_upgrade_it_once(tmp_path: Path) -> None:
@@ -111,7 +112,7 @@ def test_a_next_revision_keeps_every_row(tmp_path: Path) -> None:
     path = indexed(tmp_path / "index.db")
     migrate.upgrade(path, migrations=with_next(tmp_path))
     revision, columns = state(path)
-    assert revision == "0002"
+    assert revision == "9999"
     assert "extra" in columns
     connection = sqlite3.connect(path)
     assert connection.execute("SELECT count(*), max(extra) FROM contents").fetchone() == (1, 7)

@@ -11,9 +11,12 @@ from typing import Protocol
 
 from layerproof.model.contents import BlobRecord, ChainRecord, Contents
 from layerproof.model.digest import ChainId, DiffId, Digest
+from layerproof.model.event import Event, EventKind
 from layerproof.model.image import Image, Layer, Platform
 from layerproof.model.package import Package, PackageChange
+from layerproof.model.record import VerdictRecord
 from layerproof.model.trust import TrustRecord
+from layerproof.model.withdrawal import Withdrawal
 
 
 class ImageSource(Protocol):
@@ -174,6 +177,46 @@ class Index(Protocol):
 
     def trust_of(self, chain_ids: Collection[ChainId]) -> list[TrustRecord]:
         """Every record that has at least one of these ChainIDs, revoked and expired ones too."""
+
+    # --- events ---
+    def put_events(self, events: Sequence[Event]) -> int:
+        """Add those whose identity is not there yet; how many these were."""
+
+    def events(self) -> Iterator[Event]:
+        """All of them, newest first, streamed."""
+
+    def events_of_layers(
+        self, chain_ids: Collection[ChainId], kind: EventKind
+    ) -> Mapping[ChainId, tuple[Event, ...]]:
+        """By layer, the events of images that hold it at its place, newest first. Only images of
+        the index, by their manifest digest; layers without any are absent."""
+
+    # --- withdrawals ---
+    def put_withdrawals(self, records: Sequence[Withdrawal]) -> None:
+        """Insert, or replace the records of the same ids (release). All or none."""
+
+    def withdrawals(self) -> list[Withdrawal]:
+        """All, newest first, released ones too."""
+
+    def withdrawals_of(
+        self, chain_ids: Collection[ChainId], diff_ids: Collection[DiffId]
+    ) -> list[Withdrawal]:
+        """Those of one of these layers or contents, newest first, released ones too."""
+
+    # --- verdicts ---
+    def state(self) -> str:
+        """Another text after every change of images, trust, events and withdrawals: a verdict that
+        was made in this state holds in it. Contents and chains are not counted, because verdicts
+        name the analysers that made these."""
+
+    def put_verdict(self, record: VerdictRecord) -> None:
+        """Insert, or replace the record of the same id."""
+
+    def verdict(self, identity: str) -> VerdictRecord | None:
+        """By its id."""
+
+    def verdicts(self, reference: str = "") -> Iterator[VerdictRecord]:
+        """All, or those of one reference, newest first, streamed."""
 
     # --- small cached documents (a parsed policy by the digest of its file) ---
     def cached(self, key: str) -> bytes | None:

@@ -7,10 +7,22 @@ from datetime import datetime
 from layerproof.engine.ports import ContentsSummary, Hit, ImageRecord, PackageList
 from layerproof.model.contents import BlobRecord, ChainRecord, Contents
 from layerproof.model.digest import ChainId, DiffId, Digest
+from layerproof.model.event import Event, EventKind
 from layerproof.model.image import Image
 from layerproof.model.package import Package, PackageChange
+from layerproof.model.record import VerdictRecord
 from layerproof.model.trust import TrustRecord
-from layerproof.store import codec, contents_rows, image_rows, layer_rows, trust_rows
+from layerproof.model.withdrawal import Withdrawal
+from layerproof.store import (
+    codec,
+    contents_rows,
+    event_rows,
+    image_rows,
+    layer_rows,
+    trust_rows,
+    verdict_rows,
+    withdrawal_rows,
+)
 from layerproof.store.executor import Executor, chunks, first, rows_for
 from layerproof.store.filters import holding
 
@@ -158,6 +170,63 @@ class SqlIndex:
         """Every record that has at least one of these ChainIDs, newest first."""
         with self._executor.read() as session:
             return trust_rows.read_of(session, chain_ids)
+
+    # --- events ---
+
+    def put_events(self, events: Sequence[Event]) -> int:
+        """Add those that are not there yet; how many these were."""
+        return event_rows.write(self._executor, events)
+
+    def events(self) -> Iterator[Event]:
+        """All of them, newest first, streamed."""
+        with self._executor.read() as session:
+            yield from event_rows.read_all(session)
+
+    def events_of_layers(
+        self, chain_ids: Collection[ChainId], kind: EventKind
+    ) -> Mapping[ChainId, tuple[Event, ...]]:
+        """By layer, the events of images that hold it at its place, newest first."""
+        with self._executor.read() as session:
+            return event_rows.read_of_chains(session, chain_ids, kind)
+
+    # --- withdrawals ---
+
+    def put_withdrawals(self, records: Sequence[Withdrawal]) -> None:
+        """Insert, or replace the records of the same ids (release)."""
+        withdrawal_rows.write(self._executor, records)
+
+    def withdrawals(self) -> list[Withdrawal]:
+        """All, newest first, released ones too."""
+        with self._executor.read() as session:
+            return withdrawal_rows.read_all(session)
+
+    def withdrawals_of(
+        self, chain_ids: Collection[ChainId], diff_ids: Collection[DiffId]
+    ) -> list[Withdrawal]:
+        """Those of one of these layers or contents, newest first, released ones too."""
+        with self._executor.read() as session:
+            return withdrawal_rows.read_of(session, chain_ids, diff_ids)
+
+    # --- verdicts ---
+
+    def state(self) -> str:
+        """Another text after every change that may matter to a verdict."""
+        with self._executor.read() as session:
+            return verdict_rows.state(session)
+
+    def put_verdict(self, record: VerdictRecord) -> None:
+        """Insert, or replace the record of the same id."""
+        verdict_rows.write(self._executor, record)
+
+    def verdict(self, identity: str) -> VerdictRecord | None:
+        """By its id."""
+        with self._executor.read() as session:
+            return verdict_rows.read(session, identity)
+
+    def verdicts(self, reference: str = "") -> Iterator[VerdictRecord]:
+        """All, or those of one reference, newest first, streamed."""
+        with self._executor.read() as session:
+            yield from verdict_rows.read_all(session, reference)
 
     # --- small cached documents ---
 

@@ -226,6 +226,54 @@ trust_chain = Table(
     sqlite_with_rowid=False,
 )
 
+# --- events, verdicts, withdrawals -------------------------------------------------------------
+
+# What happened outside, as it was reported; rows are only ever added.
+event = Table(
+    "event",
+    metadata,
+    _key(),
+    Column("identity", Text, nullable=False, unique=True),  # of the report, so that it counts once
+    Column("kind", Text, nullable=False),
+    Column("at", BigInteger, nullable=False, index=True),
+    Column("registry", Text, nullable=False),
+    Column("repository", Text, nullable=False),
+    Column("tag", Text, nullable=False),
+    Column("manifest_digest", LargeBinary, index=True),
+    Column("account", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("document", LargeBinary, nullable=False),  # document
+)
+
+verdict = Table(
+    "verdict",
+    metadata,
+    _key(),
+    Column("identity", Text, nullable=False, unique=True),  # digest of all that it was made from
+    Column("reference", Text, nullable=False, index=True),
+    Column("config_digest", LargeBinary, nullable=False, index=True),
+    Column("decided_at", BigInteger, nullable=False, index=True),
+    Column("holds_until", BigInteger, nullable=False),
+    Column("decision", Text, nullable=False),
+    Column("document", LargeBinary, nullable=False),  # document
+)
+
+withdrawal = Table(
+    "withdrawal",
+    metadata,
+    _key(),
+    Column("name", Text, nullable=False, unique=True),  # the record's id, as people write it
+    Column("chain_id", LargeBinary, nullable=False, index=True),
+    Column("diff_id", LargeBinary, nullable=False, index=True),
+    Column("reference", Text, nullable=False),
+    Column("withdrawn_by", Text, nullable=False),
+    Column("withdrawn_at", BigInteger, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("released_by", Text, nullable=False),
+    Column("released_at", BigInteger),
+    Column("release_reason", Text, nullable=False),
+)
+
 # --- small cached documents --------------------------------------------------------------------
 
 cached = Table(

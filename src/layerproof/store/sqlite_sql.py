@@ -9,7 +9,7 @@ a list of parameters.
 from collections.abc import Mapping
 
 # Every revision of the schema that this version can read, oldest first.
-REVISIONS: tuple[str, ...] = ("0001",)
+REVISIONS: tuple[str, ...] = ("0001", "0002",)
 HEAD = REVISIONS[-1]
 
 APPLICATION_ID = 0x4C507266
@@ -23,6 +23,13 @@ SCHEMA: tuple[str, ...] = (
     "media_type TEXT NOT NULL, CONSTRAINT pk_blob PRIMARY KEY (digest) ) WITHOUT ROWID",
     "CREATE TABLE cached ( \"key\" TEXT NOT NULL, value BLOB NOT NULL, CONSTRAINT pk_cached "
     "PRIMARY KEY (\"key\") )",
+    "CREATE TABLE event ( id INTEGER NOT NULL, identity TEXT NOT NULL, kind TEXT NOT NULL, at "
+    "BIGINT NOT NULL, registry TEXT NOT NULL, repository TEXT NOT NULL, tag TEXT NOT NULL, "
+    "manifest_digest BLOB, account TEXT NOT NULL, address TEXT NOT NULL, document BLOB NOT "
+    "NULL, CONSTRAINT pk_event PRIMARY KEY (id), CONSTRAINT uq_event_identity UNIQUE "
+    "(identity) )",
+    "CREATE INDEX ix_event_at ON event (at)",
+    "CREATE INDEX ix_event_manifest_digest ON event (manifest_digest)",
     "CREATE TABLE image ( id INTEGER NOT NULL, config_digest BLOB NOT NULL, config BLOB NOT "
     "NULL, indexed_at BIGINT NOT NULL, CONSTRAINT pk_image PRIMARY KEY (id), CONSTRAINT "
     "uq_image_config_digest UNIQUE (config_digest) )",
@@ -36,6 +43,20 @@ SCHEMA: tuple[str, ...] = (
     "TEXT NOT NULL, added_at BIGINT NOT NULL, reason TEXT NOT NULL, expires_at BIGINT, "
     "revoked_by TEXT NOT NULL, revoked_at BIGINT, revoke_reason TEXT NOT NULL, CONSTRAINT "
     "pk_trust PRIMARY KEY (id), CONSTRAINT uq_trust_name UNIQUE (name) )",
+    "CREATE TABLE verdict ( id INTEGER NOT NULL, identity TEXT NOT NULL, reference TEXT NOT "
+    "NULL, config_digest BLOB NOT NULL, decided_at BIGINT NOT NULL, holds_until BIGINT NOT "
+    "NULL, decision TEXT NOT NULL, document BLOB NOT NULL, CONSTRAINT pk_verdict PRIMARY KEY "
+    "(id), CONSTRAINT uq_verdict_identity UNIQUE (identity) )",
+    "CREATE INDEX ix_verdict_config_digest ON verdict (config_digest)",
+    "CREATE INDEX ix_verdict_decided_at ON verdict (decided_at)",
+    "CREATE INDEX ix_verdict_reference ON verdict (reference)",
+    "CREATE TABLE withdrawal ( id INTEGER NOT NULL, name TEXT NOT NULL, chain_id BLOB NOT "
+    "NULL, diff_id BLOB NOT NULL, reference TEXT NOT NULL, withdrawn_by TEXT NOT NULL, "
+    "withdrawn_at BIGINT NOT NULL, reason TEXT NOT NULL, released_by TEXT NOT NULL, "
+    "released_at BIGINT, release_reason TEXT NOT NULL, CONSTRAINT pk_withdrawal PRIMARY KEY "
+    "(id), CONSTRAINT uq_withdrawal_name UNIQUE (name) )",
+    "CREATE INDEX ix_withdrawal_chain_id ON withdrawal (chain_id)",
+    "CREATE INDEX ix_withdrawal_diff_id ON withdrawal (diff_id)",
     "CREATE TABLE contents ( id INTEGER NOT NULL, diff_id BLOB NOT NULL, analyser_set_id "
     "INTEGER NOT NULL, size BIGINT NOT NULL, entry_count BIGINT NOT NULL, file_bytes BIGINT "
     "NOT NULL, skipped BLOB NOT NULL, package_files BLOB NOT NULL, facts BLOB NOT NULL, "
@@ -96,7 +117,7 @@ SCHEMA: tuple[str, ...] = (
     "CONSTRAINT pk_path_filter PRIMARY KEY (contents_id), CONSTRAINT "
     "fk_path_filter_contents_id FOREIGN KEY(contents_id) REFERENCES contents (id) ON DELETE "
     "CASCADE )",
-    "INSERT INTO alembic_version (version_num) VALUES ('0001')",
+    "INSERT INTO alembic_version (version_num) VALUES ('0002')",
     "PRAGMA application_id=1280340582",
 )
 
@@ -344,6 +365,87 @@ STATEMENTS: Mapping[str, str] = {
     ),
     "put_trust_chain": (
         "INSERT INTO trust_chain (chain_id, trust_id) VALUES (:chain_id, :trust_id)"
+    ),
+    "put_event": (
+        "INSERT INTO event (identity, kind, at, registry, repository, tag, manifest_digest, "
+        "account, address, document) VALUES (:identity, :kind, :at, :registry, :repository, :tag, "
+        ":manifest_digest, :account, :address, :document) ON CONFLICT DO NOTHING"
+    ),
+    "event_identities": (
+        "SELECT event.identity FROM event WHERE event.identity IN (:keys*)"
+    ),
+    "events": (
+        "SELECT event.id, event.identity, event.kind, event.at, event.registry, event.repository, "
+        "event.tag, event.manifest_digest, event.account, event.address, event.document FROM "
+        "event ORDER BY event.at DESC, event.id DESC"
+    ),
+    "events_of_chains": (
+        "SELECT layer.chain_id, event.id, event.identity, event.kind, event.at, event.registry, "
+        "event.repository, event.tag, event.manifest_digest, event.account, event.address, "
+        "event.document FROM layer JOIN image_layer ON layer.id = image_layer.layer_id JOIN "
+        "image_view ON image_view.image_id = image_layer.image_id JOIN event ON "
+        "event.manifest_digest = image_view.manifest_digest WHERE layer.chain_id IN (:keys*) AND "
+        "event.kind = :kind ORDER BY event.at DESC, event.id DESC"
+    ),
+    "put_verdict": (
+        "INSERT INTO verdict (identity, reference, config_digest, decided_at, holds_until, "
+        "decision, document) VALUES (:identity, :reference, :config_digest, :decided_at, "
+        ":holds_until, :decision, :document) ON CONFLICT (identity) DO UPDATE SET reference = "
+        "excluded.reference, config_digest = excluded.config_digest, decided_at = "
+        "excluded.decided_at, holds_until = excluded.holds_until, decision = excluded.decision, "
+        "document = excluded.document"
+    ),
+    "verdicts": (
+        "SELECT verdict.id, verdict.identity, verdict.reference, verdict.config_digest, "
+        "verdict.decided_at, verdict.holds_until, verdict.decision, verdict.document FROM verdict "
+        "ORDER BY verdict.decided_at DESC, verdict.id DESC"
+    ),
+    "verdicts_of": (
+        "SELECT verdict.id, verdict.identity, verdict.reference, verdict.config_digest, "
+        "verdict.decided_at, verdict.holds_until, verdict.decision, verdict.document FROM verdict "
+        "WHERE verdict.reference = :reference ORDER BY verdict.decided_at DESC, verdict.id DESC"
+    ),
+    "verdicts_by_identity": (
+        "SELECT verdict.id, verdict.identity, verdict.reference, verdict.config_digest, "
+        "verdict.decided_at, verdict.holds_until, verdict.decision, verdict.document FROM verdict "
+        "WHERE verdict.identity IN (:keys*)"
+    ),
+    "state": (
+        "SELECT (SELECT max(image_name.id) AS max_1 FROM image_name) AS anon_1, (SELECT "
+        "max(image.indexed_at) AS max_2 FROM image) AS anon_2, (SELECT max(trust.id) AS max_3 "
+        "FROM trust) AS anon_3, (SELECT count(trust.revoked_at) AS count_1 FROM trust) AS anon_4, "
+        "(SELECT max(event.id) AS max_4 FROM event) AS anon_5, (SELECT max(withdrawal.id) AS "
+        "max_5 FROM withdrawal) AS anon_6, (SELECT count(withdrawal.released_at) AS count_2 FROM "
+        "withdrawal) AS anon_7"
+    ),
+    "put_withdrawal": (
+        "INSERT INTO withdrawal (name, chain_id, diff_id, reference, withdrawn_by, withdrawn_at, "
+        "reason, released_by, released_at, release_reason) VALUES (:name, :chain_id, :diff_id, "
+        ":reference, :withdrawn_by, :withdrawn_at, :reason, :released_by, :released_at, "
+        ":release_reason) ON CONFLICT (name) DO UPDATE SET chain_id = excluded.chain_id, diff_id "
+        "= excluded.diff_id, reference = excluded.reference, withdrawn_by = "
+        "excluded.withdrawn_by, withdrawn_at = excluded.withdrawn_at, reason = excluded.reason, "
+        "released_by = excluded.released_by, released_at = excluded.released_at, release_reason = "
+        "excluded.release_reason"
+    ),
+    "withdrawals": (
+        "SELECT withdrawal.id, withdrawal.name, withdrawal.chain_id, withdrawal.diff_id, "
+        "withdrawal.reference, withdrawal.withdrawn_by, withdrawal.withdrawn_at, "
+        "withdrawal.reason, withdrawal.released_by, withdrawal.released_at, "
+        "withdrawal.release_reason FROM withdrawal ORDER BY withdrawal.withdrawn_at DESC, "
+        "withdrawal.id DESC"
+    ),
+    "withdrawals_of_chains": (
+        "SELECT withdrawal.id, withdrawal.name, withdrawal.chain_id, withdrawal.diff_id, "
+        "withdrawal.reference, withdrawal.withdrawn_by, withdrawal.withdrawn_at, "
+        "withdrawal.reason, withdrawal.released_by, withdrawal.released_at, "
+        "withdrawal.release_reason FROM withdrawal WHERE withdrawal.chain_id IN (:keys*)"
+    ),
+    "withdrawals_of_contents": (
+        "SELECT withdrawal.id, withdrawal.name, withdrawal.chain_id, withdrawal.diff_id, "
+        "withdrawal.reference, withdrawal.withdrawn_by, withdrawal.withdrawn_at, "
+        "withdrawal.reason, withdrawal.released_by, withdrawal.released_at, "
+        "withdrawal.release_reason FROM withdrawal WHERE withdrawal.diff_id IN (:keys*)"
     ),
     "cached": (
         "SELECT cached.value FROM cached WHERE cached.\"key\" = :key"

@@ -9,7 +9,17 @@ part of the contract with `layerproof.store.*_rows`.
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Column, Executable, Select, Table, TableClause, bindparam, delete, select
+from sqlalchemy import (
+    Column,
+    Executable,
+    Select,
+    Table,
+    TableClause,
+    bindparam,
+    delete,
+    func,
+    select,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -19,6 +29,7 @@ from layerproof.store.schema import (
     cached,
     contents,
     contents_entries,
+    event,
     file_filter,
     image,
     image_layer,
@@ -31,6 +42,8 @@ from layerproof.store.schema import (
     path_filter,
     trust,
     trust_chain,
+    verdict,
+    withdrawal,
 )
 
 # Both dialects spell `ON CONFLICT` alike; SQLAlchemy has one construct per dialect for it.
@@ -47,6 +60,9 @@ def statements(dialect: str) -> Mapping[str, Executable]:
         **_images(insert),
         **_records(),
         **_trust(insert),
+        **_events(insert),
+        **_verdicts(insert),
+        **_withdrawals(insert),
         "cached": select(cached.c.value).where(_is(cached.c.key)),
         "put_cached": insert.replace(cached, "key"),
     }
@@ -299,4 +315,64 @@ def _trust(insert: _Insert) -> Mapping[str, Executable]:
         "put_trust": insert.replace(trust, "name"),
         "drop_trust_chains": delete(trust_chain).where(_is(trust_chain.c.trust_id)),
         "put_trust_chain": insert.plain(trust_chain),
+    }
+
+
+def _events(insert: _Insert) -> Mapping[str, Executable]:
+    newest = (event.c.at.desc(), event.c.id.desc())
+    rows = select(*event.c)
+    return {
+        "put_event": insert.ignore(event),
+        "event_identities": select(event.c.identity).where(_in(event.c.identity)),
+        "events": rows.order_by(*newest),
+        # The events of every image that holds the layer at its place.
+        "events_of_chains": select(layer.c.chain_id, *event.c)
+        .select_from(
+            layer.join(image_layer)
+            .join(image_view, image_view.c.image_id == image_layer.c.image_id)
+            .join(event, event.c.manifest_digest == image_view.c.manifest_digest)
+        )
+        .where(_in(layer.c.chain_id))
+        .where(event.c.kind == bindparam("kind"))
+        .order_by(*newest),
+    }
+
+
+def _verdicts(insert: _Insert) -> Mapping[str, Executable]:
+    rows = select(*verdict.c)
+    newest = (verdict.c.decided_at.desc(), verdict.c.id.desc())
+    return {
+        "put_verdict": insert.replace(verdict, "identity"),
+        "verdicts": rows.order_by(*newest),
+        "verdicts_of": rows.where(_is(verdict.c.reference)).order_by(*newest),
+        "verdicts_by_identity": rows.where(_in(verdict.c.identity)),
+        # Grows with everything that a verdict may depend on besides the image and the policy.
+        "state": select(
+            _newest_key(image_name),
+            select(func.max(image.c.indexed_at)).scalar_subquery(),
+            _newest_key(trust),
+            _count(trust.c.revoked_at),
+            _newest_key(event),
+            _newest_key(withdrawal),
+            _count(withdrawal.c.released_at),
+        ),
+    }
+
+
+def _newest_key(table: Table) -> ColumnElement[Any]:
+    return select(func.max(table.c.id)).scalar_subquery()
+
+
+def _count(column: Column[Any]) -> ColumnElement[Any]:
+    return select(func.count(column)).scalar_subquery()
+
+
+def _withdrawals(insert: _Insert) -> Mapping[str, Executable]:
+    rows = select(*withdrawal.c)
+    newest = (withdrawal.c.withdrawn_at.desc(), withdrawal.c.id.desc())
+    return {
+        "put_withdrawal": insert.replace(withdrawal, "name"),
+        "withdrawals": rows.order_by(*newest),
+        "withdrawals_of_chains": rows.where(_in(withdrawal.c.chain_id)),
+        "withdrawals_of_contents": rows.where(_in(withdrawal.c.diff_id)),
     }

@@ -12,9 +12,12 @@ from datetime import UTC, datetime
 from layerproof.engine.ports import ContentsSummary, Hit, ImageRecord, PackageList
 from layerproof.model.contents import BlobRecord, ChainRecord, Contents
 from layerproof.model.digest import ChainId, DiffId, Digest
+from layerproof.model.event import Event, EventKind
 from layerproof.model.image import Image
 from layerproof.model.package import Package, PackageChange
+from layerproof.model.record import VerdictRecord
 from layerproof.model.trust import TrustRecord
+from layerproof.model.withdrawal import Withdrawal
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,10 @@ class MemoryIndex:
     _seen: list[_Sighting] = field(default_factory=list)
     _images: dict[Digest, datetime] = field(default_factory=dict)
     _trust: dict[str, TrustRecord] = field(default_factory=dict)
+    _events: dict[str, Event] = field(default_factory=dict)
+    _withdrawals: dict[str, Withdrawal] = field(default_factory=dict)
+    _verdicts: dict[str, VerdictRecord] = field(default_factory=dict)
+    _changes: int = 0
     _cached: dict[str, bytes] = field(default_factory=dict)
 
     def claim(self, diff_id: DiffId) -> AbstractContextManager[None]:
@@ -106,6 +113,7 @@ class MemoryIndex:
 
     def put_image(self, image: Image, chains: Sequence[ChainRecord], indexed_at: datetime) -> None:
         """The image, its name, and its new chain rows."""
+        self._changes += 1
         self._layers.update((layer.chain_id, layer.diff_id) for layer in image.layers)
         self._layers.update((chain.chain_id, chain.diff_id) for chain in chains)
         for chain in chains:
@@ -203,6 +211,7 @@ class MemoryIndex:
 
     def put_trust(self, record: TrustRecord) -> None:
         """Insert, or replace the record of the same id."""
+        self._changes += 1
         self._trust[record.id] = record
 
     def trust_records(self) -> list[TrustRecord]:
@@ -215,6 +224,78 @@ class MemoryIndex:
         """Every record that has at least one of these ChainIDs, newest first."""
         wanted = set(chain_ids)
         return [r for r in self.trust_records() if not wanted.isdisjoint(r.chain_ids)]
+
+    # --- events ---
+
+    def put_events(self, events: Sequence[Event]) -> int:
+        """Add those whose identity is not there yet; how many these were."""
+        before = len(self._events)
+        for event in events:
+            self._events.setdefault(event.identity, event)
+        self._changes += len(self._events) - before
+        return len(self._events) - before
+
+    def events(self) -> Iterator[Event]:
+        """All of them, newest first."""
+        numbered = enumerate(self._events.values())
+        newest = sorted(numbered, key=lambda n: (n[1].at, n[0]), reverse=True)
+        return iter([event for _, event in newest])
+
+    def events_of_layers(
+        self, chain_ids: Collection[ChainId], kind: EventKind
+    ) -> Mapping[ChainId, tuple[Event, ...]]:
+        """By layer, the events of images that hold it at its place, newest first."""
+        found = {}
+        for chain_id in chain_ids:
+            manifests = {
+                s.image.manifest_digest
+                for s in self._seen
+                if any(layer.chain_id == chain_id for layer in s.image.layers)
+            }
+            manifests.discard(None)
+            of = [e for e in self.events() if e.kind == kind and e.manifest_digest in manifests]
+            if of:
+                found[chain_id] = tuple(of)
+        return found
+
+    # --- withdrawals ---
+
+    def put_withdrawals(self, records: Sequence[Withdrawal]) -> None:
+        """Insert, or replace the records of the same ids."""
+        self._changes += len(records)
+        self._withdrawals.update((record.id, record) for record in records)
+
+    def withdrawals(self) -> list[Withdrawal]:
+        """All, newest first."""
+        numbered = enumerate(self._withdrawals.values())
+        newest = sorted(numbered, key=lambda n: (n[1].withdrawn_at, n[0]), reverse=True)
+        return [record for _, record in newest]
+
+    def withdrawals_of(
+        self, chain_ids: Collection[ChainId], diff_ids: Collection[DiffId]
+    ) -> list[Withdrawal]:
+        """Those of one of these layers or contents, newest first."""
+        return [r for r in self.withdrawals() if r.chain_id in chain_ids or r.diff_id in diff_ids]
+
+    # --- verdicts ---
+
+    def state(self) -> str:
+        """Another text after every change that may matter to a verdict."""
+        return str(self._changes)
+
+    def put_verdict(self, record: VerdictRecord) -> None:
+        """Insert, or replace the record of the same id."""
+        self._verdicts[record.id] = record
+
+    def verdict(self, identity: str) -> VerdictRecord | None:
+        """By its id."""
+        return self._verdicts.get(identity)
+
+    def verdicts(self, reference: str = "") -> Iterator[VerdictRecord]:
+        """All, or those of one reference, newest first."""
+        numbered = enumerate(self._verdicts.values())
+        newest = sorted(numbered, key=lambda n: (n[1].decided_at, n[0]), reverse=True)
+        return iter([r for _, r in newest if reference in ("", r.verdict.reference)])
 
     # --- small cached documents ---
 

@@ -20,7 +20,10 @@ from layerproof.store.statements import statements
 STORE = Path(generate.__file__).parent
 
 # What reads a whole table on purpose.
-SCANS = {"path_filters", "file_filters", "images", "trust_records"}
+SCANS = {
+    "path_filters", "file_filters", "images", "trust_records", "events", "verdicts", "withdrawals",
+    "state",
+}  # fmt: skip
 
 
 def declared(path: Path) -> tuple[list[tuple[str, str]], int, list[str]]:

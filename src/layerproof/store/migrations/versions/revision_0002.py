@@ -1,0 +1,64 @@
+"""Events, verdict records, withdrawals. Revision 0002."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+
+KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+
+def upgrade() -> None:
+    """Add tables."""
+    op.create_table(
+        "event",
+        sa.Column("id", KEY, nullable=False),
+        sa.Column("identity", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("registry", sa.Text(), nullable=False),
+        sa.Column("repository", sa.Text(), nullable=False),
+        sa.Column("tag", sa.Text(), nullable=False),
+        sa.Column("manifest_digest", sa.LargeBinary(), nullable=True),
+        sa.Column("account", sa.Text(), nullable=False),
+        sa.Column("address", sa.Text(), nullable=False),
+        sa.Column("document", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_event"),
+        sa.UniqueConstraint("identity", name="uq_event_identity"),
+    )
+    op.create_index("ix_event_at", "event", ["at"], unique=False)
+    op.create_index("ix_event_manifest_digest", "event", ["manifest_digest"], unique=False)
+    op.create_table(
+        "verdict",
+        sa.Column("id", KEY, nullable=False),
+        sa.Column("identity", sa.Text(), nullable=False),
+        sa.Column("reference", sa.Text(), nullable=False),
+        sa.Column("config_digest", sa.LargeBinary(), nullable=False),
+        sa.Column("decided_at", sa.BigInteger(), nullable=False),
+        sa.Column("holds_until", sa.BigInteger(), nullable=False),
+        sa.Column("decision", sa.Text(), nullable=False),
+        sa.Column("document", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_verdict"),
+        sa.UniqueConstraint("identity", name="uq_verdict_identity"),
+    )
+    for column in ("config_digest", "decided_at", "reference"):
+        op.create_index(f"ix_verdict_{column}", "verdict", [column], unique=False)
+    op.create_table(
+        "withdrawal",
+        sa.Column("id", KEY, nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("chain_id", sa.LargeBinary(), nullable=False),
+        sa.Column("diff_id", sa.LargeBinary(), nullable=False),
+        sa.Column("reference", sa.Text(), nullable=False),
+        sa.Column("withdrawn_by", sa.Text(), nullable=False),
+        sa.Column("withdrawn_at", sa.BigInteger(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("released_by", sa.Text(), nullable=False),
+        sa.Column("released_at", sa.BigInteger(), nullable=True),
+        sa.Column("release_reason", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_withdrawal"),
+        sa.UniqueConstraint("name", name="uq_withdrawal_name"),
+    )
+    for column in ("chain_id", "diff_id"):
+        op.create_index(f"ix_withdrawal_{column}", "withdrawal", [column], unique=False)
