@@ -211,7 +211,9 @@ def withdrawal(name: str = "w-1", of: str = "ab", **more: Any) -> Withdrawal:
     return Withdrawal(id=name, **(defaults | more))
 
 
-def verdict_record(name: str = "v-1", of: Image | None = None, **more: Any) -> VerdictRecord:
+def verdict_record(
+    name: str = "a1", of: Image | None = None, made_from: bytes = b"all", **more: Any
+) -> VerdictRecord:
     """A record in which no field is empty."""
     judged = of or image()
     top = judged.layers[-1]
@@ -244,4 +246,4 @@ def verdict_record(name: str = "v-1", of: Image | None = None, **more: Any) -> V
         "holds_until": TUESDAY,
         "context": Context("kubernetes", "prod", "node-1", {"app": "shop"}),
     }
-    return VerdictRecord(id=name, **(defaults | more))
+    return VerdictRecord(id=name, made_from=sha256(made_from).digest(), **(defaults | more))

@@ -100,7 +100,8 @@ def test_an_empty_index_knows_nothing(index: Index) -> None:
     assert index.events_of_layers([unknown_chain()], EventKind.PUSH) == {}
     assert index.withdrawals() == []
     assert index.withdrawals_of([unknown_chain()], [diff("a")]) == []
-    assert index.verdict("v-1") is None
+    assert index.verdict(bytes(32), MONDAY) is None
+    assert index.verdicts_by_id("a1") == []
     assert list(index.verdicts()) == []
     assert index.state() == index.state()
     assert index.cached("x") is None
@@ -234,7 +235,7 @@ def test_hostile_text_comes_back_and_is_found(index: Index, odd: str) -> None:
     index.put_verdict(judged)
     assert list(index.events()) == [report]
     assert index.withdrawals() == [gone]
-    assert index.verdict(odd) == judged
+    assert list(index.verdicts()) == [judged]
     assert index.packages_named(odd) == [(diff("a"), strange)]
     assert index.contents_summaries([diff("a")])[diff("a")].skipped == ((odd, b"x", odd),)
     assert [r.image for r in index.images_by_name(f"oci:{odd}")] == [of]
@@ -712,8 +713,10 @@ def test_a_release_replaces_the_withdrawal(index: Index) -> None:
 def test_a_verdict_comes_back_equal(index: Index) -> None:
     record = verdict_record()
     index.put_verdict(record)
-    assert index.verdict("v-1") == record
-    assert index.verdict("v-2") is None
+    assert index.verdict(record.made_from, MONDAY) == record
+    assert index.verdict(bytes(32), MONDAY) is None
+    assert index.verdicts_by_id("a") == index.verdicts_by_id("a1") == [record]
+    assert index.verdicts_by_id("a2") == index.verdicts_by_id("9") == []
 
 
 def test_a_verdict_of_nothing_comes_back_equal(index: Index) -> None:
@@ -722,7 +725,18 @@ def test_a_verdict_of_nothing_comes_back_equal(index: Index) -> None:
     )
     record = verdict_record(verdict=bare, context=Context())
     index.put_verdict(record)
-    assert index.verdict("v-1") == record
+    assert list(index.verdicts()) == [record]
+
+
+def test_of_two_verdicts_on_the_same_the_newest_that_was_made_by_then_is_found(
+    index: Index,
+) -> None:
+    old, new = verdict_record("a1"), verdict_record("b2", decided_at=WEDNESDAY)
+    index.put_verdict(new)
+    index.put_verdict(old)
+    assert index.verdict(old.made_from, MONDAY - timedelta(seconds=1)) is None
+    assert index.verdict(old.made_from, TUESDAY) == old
+    assert index.verdict(old.made_from, WEDNESDAY) == new
 
 
 def test_verdicts_are_listed_newest_first_by_reference(index: Index) -> None:

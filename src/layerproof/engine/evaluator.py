@@ -9,7 +9,8 @@ The steps are those of the design, "The decision, in order":
 3. Each layer above the base is judged by every rule of the policy.
 4. Without a base, `trusted-base` fails for the image, and no layer is better than that finding.
 5. Claims about the base are a rule like the others. Findings that an exception of the policy frees
-   are ignored from here on, and say so (`layerproof.policy.exceptions`).
+   are ignored from here on, and say so (`layerproof.policy.exceptions`). Then layers that were
+   withdrawn fail, whatever the policy says (`layerproof.engine.withdrawn`).
 6. A layer is `untrusted` if a finding on it fails, `undecided` if one is unknown and none fails,
    else `trusted`; findings that the policy ignores do not count. The image's verdict is the worst
    of its layers' and of that of the findings on the whole image.
@@ -26,6 +27,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from layerproof.engine.withdrawn import withdrawn_findings
 from layerproof.model.facts import ImageFacts, LayerFacts
 from layerproof.model.finding import Effect, Finding, Severity, Status
 from layerproof.model.image import Image
@@ -64,6 +66,7 @@ def evaluate(
     # 3. to 5. rules
     findings, judged = _findings(facts, policy, rules)
     findings, excused = excuse(findings, image, policy.exceptions, facts.now)
+    findings = [*withdrawn_findings(facts), *findings]
     # 6. verdicts, from the lowest layer up
     layers = _layer_verdicts(facts, findings, judged=judged)
     on_image = tuple(f for f in findings if _layer_of(f, image) is None)

@@ -49,6 +49,12 @@ def gather(
         near=() if active else _near(index, image, trust),
         below=_below(index, image, active),
         context=context,
+        withdrawn=tuple(
+            index.withdrawals_of(
+                [layer.chain_id for layer in image.layers],
+                {layer.diff_id for layer in image.layers},
+            )
+        ),
     )
 
 

@@ -212,8 +212,11 @@ class Index(Protocol):
     def put_verdict(self, record: VerdictRecord) -> None:
         """Insert, or replace the record of the same id."""
 
-    def verdict(self, identity: str) -> VerdictRecord | None:
-        """By its id."""
+    def verdict(self, made_from: bytes, now: datetime) -> VerdictRecord | None:
+        """The newest one made from this and not after `now`."""
+
+    def verdicts_by_id(self, beginning: str) -> list[VerdictRecord]:
+        """Those whose id begins so; it is hexadecimal."""
 
     def verdicts(self, reference: str = "") -> Iterator[VerdictRecord]:
         """All, or those of one reference, newest first, streamed."""

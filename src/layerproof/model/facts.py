@@ -13,6 +13,7 @@ from layerproof.model.image import Image, Layer
 from layerproof.model.package import PackageChange
 from layerproof.model.trust import TrustRecord
 from layerproof.model.verdict import Base
+from layerproof.model.withdrawal import Withdrawal
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,8 @@ class ImageFacts:
     context: Context = COMMAND_LINE
     # trusted images of the index, this one too, whose top is one of this image's ChainIDs
     below: Mapping[ChainId, tuple[KnownImage, ...]] = field(default_factory=dict)
+    # every withdrawal of one of its layers or contents, released ones too
+    withdrawn: tuple[Withdrawal, ...] = ()
 
     @property
     def above_base(self) -> tuple[LayerFacts, ...]:

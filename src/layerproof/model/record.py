@@ -11,12 +11,13 @@ from layerproof.model.verdict import Verdict
 class VerdictRecord:
     """One verdict. Times are aware, UTC.
 
-    `id` is a digest over everything that the verdict was made from besides the time, in hex. With
-    all that unchanged it is the verdict of every moment from `decided_at` until before
+    `made_from` is the sha256 (32 bytes) over everything that the verdict was made from besides the
+    time. With all that unchanged it is the verdict of every moment from `decided_at` until before
     `holds_until`.
     """
 
-    id: str
+    id: str  # hexadecimal; unique
+    made_from: bytes
     verdict: Verdict
     decided_at: datetime
     holds_until: datetime

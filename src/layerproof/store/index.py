@@ -218,10 +218,15 @@ class SqlIndex:
         """Insert, or replace the record of the same id."""
         verdict_rows.write(self._executor, record)
 
-    def verdict(self, identity: str) -> VerdictRecord | None:
-        """By its id."""
+    def verdict(self, made_from: bytes, now: datetime) -> VerdictRecord | None:
+        """The newest one made from this and not after `now`."""
         with self._executor.read() as session:
-            return verdict_rows.read(session, identity)
+            return verdict_rows.read_made_from(session, made_from, now)
+
+    def verdicts_by_id(self, beginning: str) -> list[VerdictRecord]:
+        """Those whose id begins so; it is hexadecimal."""
+        with self._executor.read() as session:
+            return verdict_rows.read(session, beginning)
 
     def verdicts(self, reference: str = "") -> Iterator[VerdictRecord]:
         """All, or those of one reference, newest first, streamed."""

@@ -249,7 +249,8 @@ verdict = Table(
     "verdict",
     metadata,
     _key(),
-    Column("identity", Text, nullable=False, unique=True),  # digest of all that it was made from
+    Column("identity", Text, nullable=False, unique=True),
+    Column("made_from", LargeBinary, nullable=False, index=True),  # sha256, without the time
     Column("reference", Text, nullable=False, index=True),
     Column("config_digest", LargeBinary, nullable=False, index=True),
     Column("decided_at", BigInteger, nullable=False, index=True),

@@ -43,12 +43,13 @@ SCHEMA: tuple[str, ...] = (
     "TEXT NOT NULL, added_at BIGINT NOT NULL, reason TEXT NOT NULL, expires_at BIGINT, "
     "revoked_by TEXT NOT NULL, revoked_at BIGINT, revoke_reason TEXT NOT NULL, CONSTRAINT "
     "pk_trust PRIMARY KEY (id), CONSTRAINT uq_trust_name UNIQUE (name) )",
-    "CREATE TABLE verdict ( id INTEGER NOT NULL, identity TEXT NOT NULL, reference TEXT NOT "
-    "NULL, config_digest BLOB NOT NULL, decided_at BIGINT NOT NULL, holds_until BIGINT NOT "
-    "NULL, decision TEXT NOT NULL, document BLOB NOT NULL, CONSTRAINT pk_verdict PRIMARY KEY "
-    "(id), CONSTRAINT uq_verdict_identity UNIQUE (identity) )",
+    "CREATE TABLE verdict ( id INTEGER NOT NULL, identity TEXT NOT NULL, made_from BLOB NOT "
+    "NULL, reference TEXT NOT NULL, config_digest BLOB NOT NULL, decided_at BIGINT NOT NULL, "
+    "holds_until BIGINT NOT NULL, decision TEXT NOT NULL, document BLOB NOT NULL, CONSTRAINT "
+    "pk_verdict PRIMARY KEY (id), CONSTRAINT uq_verdict_identity UNIQUE (identity) )",
     "CREATE INDEX ix_verdict_config_digest ON verdict (config_digest)",
     "CREATE INDEX ix_verdict_decided_at ON verdict (decided_at)",
+    "CREATE INDEX ix_verdict_made_from ON verdict (made_from)",
     "CREATE INDEX ix_verdict_reference ON verdict (reference)",
     "CREATE TABLE withdrawal ( id INTEGER NOT NULL, name TEXT NOT NULL, chain_id BLOB NOT "
     "NULL, diff_id BLOB NOT NULL, reference TEXT NOT NULL, withdrawn_by TEXT NOT NULL, "
@@ -388,27 +389,36 @@ STATEMENTS: Mapping[str, str] = {
         "event.kind = :kind ORDER BY event.at DESC, event.id DESC"
     ),
     "put_verdict": (
-        "INSERT INTO verdict (identity, reference, config_digest, decided_at, holds_until, "
-        "decision, document) VALUES (:identity, :reference, :config_digest, :decided_at, "
-        ":holds_until, :decision, :document) ON CONFLICT (identity) DO UPDATE SET reference = "
-        "excluded.reference, config_digest = excluded.config_digest, decided_at = "
-        "excluded.decided_at, holds_until = excluded.holds_until, decision = excluded.decision, "
-        "document = excluded.document"
+        "INSERT INTO verdict (identity, made_from, reference, config_digest, decided_at, "
+        "holds_until, decision, document) VALUES (:identity, :made_from, :reference, "
+        ":config_digest, :decided_at, :holds_until, :decision, :document) ON CONFLICT (identity) "
+        "DO UPDATE SET made_from = excluded.made_from, reference = excluded.reference, "
+        "config_digest = excluded.config_digest, decided_at = excluded.decided_at, holds_until = "
+        "excluded.holds_until, decision = excluded.decision, document = excluded.document"
     ),
     "verdicts": (
-        "SELECT verdict.id, verdict.identity, verdict.reference, verdict.config_digest, "
-        "verdict.decided_at, verdict.holds_until, verdict.decision, verdict.document FROM verdict "
-        "ORDER BY verdict.decided_at DESC, verdict.id DESC"
+        "SELECT verdict.id, verdict.identity, verdict.made_from, verdict.reference, "
+        "verdict.config_digest, verdict.decided_at, verdict.holds_until, verdict.decision, "
+        "verdict.document FROM verdict ORDER BY verdict.decided_at DESC, verdict.id DESC"
     ),
     "verdicts_of": (
-        "SELECT verdict.id, verdict.identity, verdict.reference, verdict.config_digest, "
-        "verdict.decided_at, verdict.holds_until, verdict.decision, verdict.document FROM verdict "
-        "WHERE verdict.reference = :reference ORDER BY verdict.decided_at DESC, verdict.id DESC"
+        "SELECT verdict.id, verdict.identity, verdict.made_from, verdict.reference, "
+        "verdict.config_digest, verdict.decided_at, verdict.holds_until, verdict.decision, "
+        "verdict.document FROM verdict WHERE verdict.reference = :reference ORDER BY "
+        "verdict.decided_at DESC, verdict.id DESC"
     ),
     "verdicts_by_identity": (
-        "SELECT verdict.id, verdict.identity, verdict.reference, verdict.config_digest, "
-        "verdict.decided_at, verdict.holds_until, verdict.decision, verdict.document FROM verdict "
-        "WHERE verdict.identity IN (:keys*)"
+        "SELECT verdict.id, verdict.identity, verdict.made_from, verdict.reference, "
+        "verdict.config_digest, verdict.decided_at, verdict.holds_until, verdict.decision, "
+        "verdict.document FROM verdict WHERE verdict.identity >= :first AND verdict.identity < "
+        ":last"
+    ),
+    "verdict_made_from": (
+        "SELECT verdict.id, verdict.identity, verdict.made_from, verdict.reference, "
+        "verdict.config_digest, verdict.decided_at, verdict.holds_until, verdict.decision, "
+        "verdict.document FROM verdict WHERE verdict.made_from = :made_from AND "
+        "verdict.decided_at <= :now ORDER BY verdict.decided_at DESC, verdict.id DESC LIMIT "
+        ":param_1 OFFSET :param_2"
     ),
     "state": (
         "SELECT (SELECT max(image_name.id) AS max_1 FROM image_name) AS anon_1, (SELECT "

@@ -345,7 +345,14 @@ def _verdicts(insert: _Insert) -> Mapping[str, Executable]:
         "put_verdict": insert.replace(verdict, "identity"),
         "verdicts": rows.order_by(*newest),
         "verdicts_of": rows.where(_is(verdict.c.reference)).order_by(*newest),
-        "verdicts_by_identity": rows.where(_in(verdict.c.identity)),
+        "verdicts_by_identity": rows.where(
+            verdict.c.identity >= bindparam("first"), verdict.c.identity < bindparam("last")
+        ),
+        "verdict_made_from": rows.where(
+            _is(verdict.c.made_from), verdict.c.decided_at <= bindparam("now")
+        )
+        .order_by(*newest)
+        .limit(literal_column("1")),
         # Grows with everything that a verdict may depend on besides the image and the policy.
         "state": select(
             _newest_key(image_name),

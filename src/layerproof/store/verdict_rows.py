@@ -1,6 +1,7 @@
 """Verdict records, as rows: what is searched in columns, the whole verdict in a document."""
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 from layerproof.model.digest import ChainId, Digest
@@ -19,6 +20,7 @@ def write(executor: Executor, record: VerdictRecord) -> None:
         session.run(
             "put_verdict",
             identity=codec.text(record.id),
+            made_from=record.made_from,
             reference=codec.text(verdict.reference),
             config_digest=codec.raw(verdict.config_digest),
             decided_at=codec.micros(record.decided_at),
@@ -28,9 +30,17 @@ def write(executor: Executor, record: VerdictRecord) -> None:
         )
 
 
-def read(session: Session, identity: str) -> VerdictRecord | None:
-    """By its id."""
-    row = first(session.rows("verdicts_by_identity", keys=[codec.text(identity)]))
+def read(session: Session, beginning: str) -> list[VerdictRecord]:
+    """By the beginning of their ids."""
+    last = beginning + "g"  # ids are hexadecimal
+    found = session.rows("verdicts_by_identity", first=codec.text(beginning), last=codec.text(last))
+    return [_record(row) for row in found]
+
+
+def read_made_from(session: Session, made_from: bytes, now: datetime) -> VerdictRecord | None:
+    """The newest one made from this and not after `now`."""
+    found = session.rows("verdict_made_from", made_from=made_from, now=codec.micros(now))
+    row = first(found)
     return None if row is None else _record(row)
 
 
@@ -89,12 +99,13 @@ def _finding(finding: Finding) -> list[Any]:
 
 
 def _record(row: Row) -> VerdictRecord:
-    _, identity, reference, config, decided_at, holds_until, decision, document = row
+    _, identity, made_from, reference, config, decided_at, holds_until, decision, document = row
     with codec.decoding("row of a verdict"):
         found = codec.undocument(document)
         base = found["base"]
         return VerdictRecord(
             id=codec.untext(identity),
+            made_from=made_from,
             verdict=Verdict(
                 reference=codec.untext(reference),
                 manifest_digest=found["manifest"] and Digest(found["manifest"]),

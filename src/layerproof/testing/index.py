@@ -287,9 +287,14 @@ class MemoryIndex:
         """Insert, or replace the record of the same id."""
         self._verdicts[record.id] = record
 
-    def verdict(self, identity: str) -> VerdictRecord | None:
-        """By its id."""
-        return self._verdicts.get(identity)
+    def verdict(self, made_from: bytes, now: datetime) -> VerdictRecord | None:
+        """The newest one made from this and not after `now`."""
+        of = (r for r in self.verdicts() if r.made_from == made_from and r.decided_at <= now)
+        return next(of, None)
+
+    def verdicts_by_id(self, beginning: str) -> list[VerdictRecord]:
+        """Those whose id begins so."""
+        return [r for r in self._verdicts.values() if r.id.startswith(beginning)]
 
     def verdicts(self, reference: str = "") -> Iterator[VerdictRecord]:
         """All, or those of one reference, newest first."""

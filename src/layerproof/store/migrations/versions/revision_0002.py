@@ -33,6 +33,7 @@ def upgrade() -> None:
         "verdict",
         sa.Column("id", KEY, nullable=False),
         sa.Column("identity", sa.Text(), nullable=False),
+        sa.Column("made_from", sa.LargeBinary(), nullable=False),
         sa.Column("reference", sa.Text(), nullable=False),
         sa.Column("config_digest", sa.LargeBinary(), nullable=False),
         sa.Column("decided_at", sa.BigInteger(), nullable=False),
@@ -42,7 +43,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_verdict"),
         sa.UniqueConstraint("identity", name="uq_verdict_identity"),
     )
-    for column in ("config_digest", "decided_at", "reference"):
+    for column in ("config_digest", "decided_at", "made_from", "reference"):
         op.create_index(f"ix_verdict_{column}", "verdict", [column], unique=False)
     op.create_table(
         "withdrawal",

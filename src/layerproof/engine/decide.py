@@ -1,0 +1,124 @@
+"""One decision as a record: from the index if nothing that it depends on has changed, else made.
+
+1. What a record is made from is a digest over everything that goes into a verdict besides the
+   time: the image as its source presents it, the place, the policy, the analysers, this version's
+   rules, and the state of the index (images, trust, events, withdrawals).
+2. What depends on time changes at known moments only: when trust begins, ends or grows too old,
+   when an exception ends, when something is withdrawn or released. Until the next of them the
+   record holds.
+3. Errors are never kept.
+
+`at` decides as it would have been decided then, by what the index knows now and knew then: events,
+trust and withdrawals have times. The images that a claim is compared with have none.
+"""
+
+import json
+from collections.abc import Iterable
+from contextlib import suppress
+from datetime import UTC, datetime
+from hashlib import sha256
+
+from layerproof import __version__
+from layerproof.engine.evaluator import evaluate
+from layerproof.engine.facts import gather
+from layerproof.engine.ports import Index
+from layerproof.errors import IndexUnavailableError
+from layerproof.model.facts import COMMAND_LINE, Context, ImageFacts
+from layerproof.model.image import Image
+from layerproof.model.record import VerdictRecord
+from layerproof.policy.exceptions import end_of
+from layerproof.policy.model import Policy
+
+_ID_DIGITS = 24
+_FOREVER = datetime(9999, 1, 1, tzinfo=UTC)
+
+
+def decide(
+    index: Index,
+    image: Image,
+    policy: Policy,
+    now: datetime,
+    analysers: str,
+    context: Context = COMMAND_LINE,
+) -> VerdictRecord:
+    """The verdict on an indexed image, kept in the index (as far as that can be written)."""
+    made_from = _made_from(image, policy, context, analysers, index.state())
+    kept = index.verdict(made_from, now)
+    if kept is not None and kept.holds(now):
+        return kept
+    record = _made(index, image, policy, now, analysers, context, made_from)
+    with suppress(IndexUnavailableError):  # one that can only be read still decides
+        index.put_verdict(record)
+        index.put_cached(policy_key(policy), policy.to_json())
+    return record
+
+
+def decide_at(
+    index: Index,
+    image: Image,
+    policy: Policy,
+    at: datetime,
+    analysers: str,
+    context: Context = COMMAND_LINE,
+) -> VerdictRecord:
+    """The verdict as of another time; nothing is kept."""
+    made_from = _made_from(image, policy, context, analysers, index.state())
+    return _made(index, image, policy, at, analysers, context, made_from)
+
+
+def policy_key(policy: Policy) -> str:
+    """Under which the index keeps a policy that verdicts were made with, for replaying them."""
+    return f"verdict-policy {policy.digest}"
+
+
+def _made(
+    index: Index,
+    image: Image,
+    policy: Policy,
+    now: datetime,
+    analysers: str,
+    context: Context,
+    made_from: bytes,
+) -> VerdictRecord:
+    facts = gather(index, image, now, context=context)
+    verdict = evaluate(facts, policy, analysers=analysers)
+    return VerdictRecord(
+        id=sha256(made_from + now.isoformat().encode()).hexdigest()[:_ID_DIGITS],
+        made_from=made_from,
+        verdict=verdict,
+        decided_at=now,
+        holds_until=_holds_until(facts, policy, now),
+        context=context,
+    )
+
+
+def _made_from(image: Image, policy: Policy, context: Context, analysers: str, state: str) -> bytes:
+    parts = (
+        __version__,
+        image.reference,
+        image.manifest_digest,
+        image.index_digest,
+        image.config_digest,
+        image.notes,
+        [context.gate, context.namespace, context.host],
+        None if context.labels is None else sorted(context.labels.items()),
+        policy.digest,
+        analysers,
+        state,
+    )
+    return sha256(json.dumps(parts).encode()).digest()
+
+
+def _holds_until(facts: ImageFacts, policy: Policy, now: datetime) -> datetime:
+    """The first moment after `now` at which time alone may change the verdict."""
+    moments = [moment for moment in _moments(facts, policy) if moment > now]
+    return min(moments, default=_FOREVER)
+
+
+def _moments(facts: ImageFacts, policy: Policy) -> Iterable[datetime]:
+    for trust in (*facts.trust, *facts.near):
+        yield from filter(None, (trust.added_at, trust.expires_at, trust.revoked_at))
+    for withdrawal in facts.withdrawn:
+        yield from filter(None, (withdrawal.withdrawn_at, withdrawal.released_at))
+    for exception in policy.exceptions:
+        yield end_of(exception.until)
