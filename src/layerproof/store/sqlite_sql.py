@@ -417,8 +417,8 @@ STATEMENTS: Mapping[str, str] = {
         "SELECT verdict.id, verdict.identity, verdict.made_from, verdict.reference, "
         "verdict.config_digest, verdict.decided_at, verdict.holds_until, verdict.decision, "
         "verdict.document FROM verdict WHERE verdict.made_from = :made_from AND "
-        "verdict.decided_at <= :now ORDER BY verdict.decided_at DESC, verdict.id DESC LIMIT "
-        ":param_1 OFFSET :param_2"
+        "verdict.decided_at <= :now ORDER BY verdict.decided_at DESC, verdict.id DESC LIMIT 1 "
+        "OFFSET :param_1"
     ),
     "state": (
         "SELECT (SELECT max(image_name.id) AS max_1 FROM image_name) AS anon_1, (SELECT "
