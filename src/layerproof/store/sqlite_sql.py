@@ -418,7 +418,7 @@ STATEMENTS: Mapping[str, str] = {
         "verdict.config_digest, verdict.decided_at, verdict.holds_until, verdict.decision, "
         "verdict.document FROM verdict WHERE verdict.made_from = :made_from AND "
         "verdict.decided_at <= :now ORDER BY verdict.decided_at DESC, verdict.id DESC LIMIT 1 "
-        "OFFSET :param_1"
+        "OFFSET 0"
     ),
     "state": (
         "SELECT (SELECT max(image_name.id) AS max_1 FROM image_name) AS anon_1, (SELECT "

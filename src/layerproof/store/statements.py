@@ -353,7 +353,8 @@ def _verdicts(insert: _Insert) -> Mapping[str, Executable]:
             _is(verdict.c.made_from), verdict.c.decided_at <= bindparam("now")
         )
         .order_by(*newest)
-        .limit(literal_column("1")),
+        .limit(literal_column("1"))
+        .offset(literal_column("0")),
         # Grows with everything that a verdict may depend on besides the image and the policy.
         "state": select(
             _newest_key(image_name),
