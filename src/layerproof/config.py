@@ -4,6 +4,7 @@
 | --- | --- |
 | LAYERPROOF_INDEX | the index file; default `$XDG_DATA_HOME/layerproof/index.db` |
 | LAYERPROOF_POLICY | the policy file; default: the built-in policy |
+| LAYERPROOF_QUARANTINE | the folder of pulled layers; default: `quarantine` beside the index |
 | LAYERPROOF_WORKERS | processes that read layers side by side; default: one per processor |
 | LAYERPROOF_NATIVE | 0: digests without the native part |
 | LAYERPROOF_INSECURE_REGISTRIES | hosts, comma separated, that may be spoken to in plain HTTP |
@@ -26,6 +27,7 @@ class Settings:
     """Everything that can be set from outside."""
 
     index: Path
+    quarantine: Path
     policy: Path | None = None
     workers: int = 0  # 0: one per processor
     native: bool = True
@@ -37,9 +39,11 @@ class Settings:
 
 def settings(environ: Mapping[str, str] = os.environ) -> Settings:
     """From environment variables. Raises UsageError that names the variable."""
+    index = Path(environ.get("LAYERPROOF_INDEX") or _data_home(environ) / "layerproof/index.db")
     policy = environ.get("LAYERPROOF_POLICY")
     return Settings(
-        index=Path(environ.get("LAYERPROOF_INDEX") or _data_home(environ) / "layerproof/index.db"),
+        index=index,
+        quarantine=Path(environ.get("LAYERPROOF_QUARANTINE") or index.with_name("quarantine")),
         policy=Path(policy) if policy else None,
         workers=_integer(environ, "LAYERPROOF_WORKERS", 0),
         native=bool(_integer(environ, "LAYERPROOF_NATIVE", 1)),

@@ -58,6 +58,12 @@ class TrustError(UsageError):
     code = "bad-trust"
 
 
+class WithdrawalError(UsageError):
+    """A release that cannot be done, such as of what was never withdrawn."""
+
+    code = "bad-withdrawal"
+
+
 # --- sources: the image could not be fetched ---------------------------------------------------
 
 
@@ -164,6 +170,15 @@ class IndexVersionError(IndexUnavailableError):
     """The index was written by a newer Layerproof."""
 
     code = "index-version"
+
+
+# --- the quarantine ----------------------------------------------------------------------------
+
+
+class QuarantineError(LayerproofError):
+    """The quarantine cannot be written or read."""
+
+    code = "quarantine"
 
 
 # --- across processes ----------------------------------------------------------------------------

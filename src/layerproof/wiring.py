@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from layerproof.config import Settings
     from layerproof.engine.indexer import Indexer
     from layerproof.engine.ports import Clock, ImageSource, Index, Workers
+    from layerproof.engine.pull import Puller
     from layerproof.model.digest import Digest
     from layerproof.model.image import Image
     from layerproof.model.reference import Reference
@@ -67,6 +68,19 @@ def open_indexer(settings: Settings, index: Index) -> Indexer:
         dispatch=dispatch(),
         limits=settings.limits,
         digests=digests(native=settings.native),
+    )
+
+
+def open_puller(settings: Settings, index: Index) -> Puller:
+    """Pulls into the quarantine of the settings."""
+    from layerproof.engine.pull import Puller
+    from layerproof.quarantine.layout import LayoutQuarantine
+
+    return Puller(
+        index=index,
+        quarantine=LayoutQuarantine(settings.quarantine, settings.limits.quarantine_bytes),
+        limits=settings.limits,
+        clock=open_clock(),
     )
 
 

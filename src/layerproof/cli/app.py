@@ -67,8 +67,8 @@ class App:
 
     def read(self, text: str, platform: str | None) -> Indexed:
         """Index an image as far as it is not, and say what was done."""
-        with self._source(text) as source:
-            return self._index_image(source, source.resolve(parse_platform(platform)))
+        with self.source(text) as source:
+            return self.index_image(source, source.resolve(parse_platform(platform)))
 
     def image(self, text: str, platform: str | None, *, offline: bool = False) -> Image:
         """An image by reference, indexed first if need be; by digest, and with `offline`, what the
@@ -87,14 +87,15 @@ class App:
                 where=text,
                 remedy="leave out --offline, or index it: layerproof index " + text,
             )
-        with self._source(text) as source:
+        with self.source(text) as source:
             image = source.resolve(wanted)
             if is_indexed(self.index, image, CURRENT):
                 return image
-            return self._index_image(source, image).image
+            return self.index_image(source, image).image
 
     @contextmanager
-    def _source(self, text: str) -> Iterator[ImageSource]:
+    def source(self, text: str) -> Iterator[ImageSource]:
+        """The source that a reference names, closed at the end."""
         from layerproof import wiring
 
         source = wiring.open_source(wiring.read_reference(text), self.settings, self.index)
@@ -103,16 +104,18 @@ class App:
         finally:
             source.close()
 
-    def _index_image(self, source: ImageSource, image: Image) -> Indexed:
+    def index_image(self, source: ImageSource, image: Image) -> Indexed:
+        """Index what a source resolved, with progress bars where somebody sees them."""
         from layerproof import wiring
 
-        observer = self._observer()
+        observer = self.observer()
         try:
             return wiring.open_indexer(self.settings, self.index).run(source, observer, image=image)
         finally:
             observer.stop()
 
-    def _observer(self) -> Bars | Silent:
+    def observer(self) -> Bars | Silent:
+        """Progress bars, or nothing."""
         from layerproof.cli.progress import Bars, Silent
 
         return Bars() if sys.stderr.isatty() and not self.quiet and not self.json else Silent()
@@ -121,6 +124,18 @@ class App:
         """JSON Lines on standard output."""
         for document in documents:
             click.echo(json.dumps(document))
+
+
+def user() -> str:
+    """The user who runs the command. Raises UsageError."""
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError) as error:
+        raise UsageError(
+            "the user who runs the command has no name here", where="--by", remedy="give --by NAME"
+        ) from error
 
 
 def parse_platform(text: str | None) -> Platform | None:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from layerproof.cli.app import App, offline_option, platform_option, shared_with
+from layerproof.errors import UsageError
 
 if TYPE_CHECKING:
     from layerproof.errors import LayerproofError
     from layerproof.model.facts import Context
     from layerproof.model.image import Image
-    from layerproof.model.verdict import Verdict
+    from layerproof.model.record import VerdictRecord
     from layerproof.policy.model import Policy
     from layerproof.report.judged import Failed, Judged
 
@@ -27,9 +30,15 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="The policy file (LAYERPROOF_POLICY); default: the built-in policy.",
 )
+@click.option("--gate", default="cli", help="The gate that asks, for `gates` of the policy.")
 @click.option("--namespace", help="The namespace that it would run in, for scopes of the policy.")
 @click.option("--host", help="The host that it would run on, likewise.")
 @click.option("--label", "labels", multiple=True, metavar="NAME=VALUE", help="Of the workload.")
+@click.option(
+    "--at",
+    metavar="TIME|ID",
+    help="Decide as of a time (UTC), or make a kept verdict again and compare (see `verdicts`).",
+)
 @platform_option
 @offline_option
 @shared_with("sarif", "markdown", "junit")
@@ -37,9 +46,11 @@ def command(
     app: App,
     images: tuple[str, ...],
     policy: Path | None,
+    gate: str,
     namespace: str | None,
     host: str | None,
     labels: tuple[str, ...],
+    at: str | None,
     platform: str | None,
     offline: bool,
 ) -> int:
@@ -53,47 +64,96 @@ def command(
     layerproof check --policy policy.yaml oci:./build
     layerproof check --output json app.tar | jq .decision
     layerproof check --output sarif app.tar > layerproof.sarif
+    layerproof check --at 2026-11-01T12:00 oci:./build
     """
     from layerproof.cli.each import each
     from layerproof.model.facts import Context
     from layerproof.wiring import open_clock, open_policy
 
     app.use("LAYERPROOF_POLICY", policy)
-    rules = open_policy(app.settings, app.index)
-    now = open_clock().now()
-    context = Context(namespace=namespace, host=host, labels=_labels(labels))
+    question = Question(
+        open_policy(app.settings, app.index),
+        open_clock().now(),
+        Context(gate, namespace, host, _labels(labels)),
+    )
+    if at is not None:
+        question = _past(app, at, question)
     report = _Report(app)
     code = each(
         app,
         images,
-        lambda text: judge(
-            app, app.image(text, platform, offline=offline), rules, now, report.add, context
-        ),
+        lambda text: judge(app, app.image(text, platform, offline=offline), question, report.add),
         report.fail,
     )
     report.close()
     return code
 
 
+@dataclass(frozen=True)
+class Question:
+    """What is asked about each image. `kept`: a verdict to make again; `past`: keep nothing."""
+
+    policy: Policy
+    now: datetime
+    context: Context
+    past: bool = False
+    kept: VerdictRecord | None = None
+
+
 def judge(
     app: App,
     image: Image,
-    policy: Policy,
-    now: datetime,
-    show: Callable[[Image, Verdict], None] | None = None,
-    context: Context | None = None,
+    question: Question,
+    show: Callable[[Image, VerdictRecord], None] | None = None,
 ) -> int:
-    """Decide on an indexed image and show the verdict; the exit code."""
+    """Decide on an indexed image and show the verdict; the exit code. Raises UsageError."""
     from layerproof.analysis.current import CURRENT
-    from layerproof.engine.evaluator import evaluate
-    from layerproof.engine.facts import gather
-    from layerproof.model.facts import COMMAND_LINE
+    from layerproof.engine.decide import decide, decide_at
     from layerproof.model.verdict import Decision
 
-    facts = gather(app.index, image, now, context=context or COMMAND_LINE)
-    verdict = evaluate(facts, policy, analysers=CURRENT)
-    (show or _Report(app).add)(image, verdict)
-    return 1 if verdict.decision is Decision.REFUSE else 0
+    make = decide_at if question.past else decide
+    record = make(
+        app.index, image, question.policy, question.now, CURRENT, context=question.context
+    )
+    (show or _Report(app).add)(image, record)
+    if question.kept is not None:
+        _compare(app, question.kept, record)
+    return 1 if record.verdict.decision is Decision.REFUSE else 0
+
+
+def _past(app: App, at: str, question: Question) -> Question:
+    """The question as of another time, or as it was asked for a kept verdict."""
+    found = app.index.verdicts_by_id(at) if re.fullmatch(r"[0-9a-f]{8,64}", at) else []
+    if len(found) == 1:
+        from layerproof.engine.decide import kept_policy
+
+        (kept,) = found
+        policy = kept_policy(app.index, kept)
+        return Question(policy, kept.decided_at, kept.context, past=True, kept=kept)
+    try:
+        time = datetime.fromisoformat(at)
+    except ValueError as error:
+        raise UsageError(
+            f"{at[:100]!r} is neither a time nor the id of one kept verdict",
+            where="--at",
+            remedy="for example 2026-11-01T12:00, or an id that layerproof verdicts lists",
+        ) from error
+    now = time.replace(tzinfo=time.tzinfo or UTC).astimezone(UTC)
+    return replace(question, now=now, past=True)
+
+
+def _compare(app: App, kept: VerdictRecord, again: VerdictRecord) -> None:
+    """Say whether a verdict that was made again is what it was. Raises UsageError."""
+    if again.verdict.config_digest != kept.verdict.config_digest:
+        raise UsageError(
+            f"verdict {kept.id[:12]} is about another image",
+            where="--at",
+            remedy=f"give {kept.verdict.reference}",
+        )
+    if not app.quiet:
+        same = replace(again.verdict, reference="") == replace(kept.verdict, reference="")
+        said = "the same verdict as" if same else "another verdict than"
+        click.echo(f"{said} {kept.id[:12]} of {kept.decided_at:%Y-%m-%d %H:%M:%S} UTC", err=True)
 
 
 def _labels(labels: tuple[str, ...]) -> dict[str, str] | None:
@@ -102,8 +162,6 @@ def _labels(labels: tuple[str, ...]) -> dict[str, str] | None:
     for text in labels:
         name, equals, value = text.partition("=")
         if not (name and equals):
-            from layerproof.errors import UsageError
-
             raise UsageError(
                 f"{text!r} is not NAME=VALUE", where="--label", remedy="for example: env=prod"
             )
@@ -119,13 +177,14 @@ class _Report:
         self._judged: list[Judged] = []
         self._failed: list[Failed] = []
 
-    def add(self, image: Image, verdict: Verdict) -> None:
+    def add(self, image: Image, record: VerdictRecord) -> None:
         """An image was judged."""
+        verdict = record.verdict
         match self._app.output:
             case "json":
-                from layerproof.report.documents import verdict_document
+                from layerproof.report.documents import record_document
 
-                self._app.emit([verdict_document(verdict)])
+                self._app.emit([record_document(record)])
             case "markdown":
                 from layerproof.report.judged import Judged
                 from layerproof.report.markdown import markdown_text

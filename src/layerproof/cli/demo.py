@@ -82,11 +82,13 @@ def _tell(app: App, repository: str) -> None:
 
 
 def _check(app: App, reference: str) -> None:
-    from layerproof.cli.check import judge
+    from layerproof.cli.check import Question, judge
+    from layerproof.model.facts import COMMAND_LINE
     from layerproof.policy.defaults import DEFAULT_POLICY
     from layerproof.wiring import open_clock
 
-    judge(app, app.image(reference, None), DEFAULT_POLICY, open_clock().now())
+    question = Question(DEFAULT_POLICY, open_clock().now(), COMMAND_LINE)
+    judge(app, app.image(reference, None), question)
 
 
 def build_images() -> dict[str, BuiltImage]:

@@ -23,8 +23,11 @@ _COMMANDS = {
     "find": "Find the layers and images that hold a path, package or file.",
     "index": "Read images into the layer index.",
     "policy": "Write a policy file, and see whether it can be used.",
+    "pull": "Fetch what is not trusted into quarantine, and refuse it from then on.",
     "show": "Show an image's stack of layers.",
     "trust": "Declare images trusted, list or revoke such trust.",
+    "verdicts": "List what was decided, or show one verdict in full.",
+    "withdrawals": "List the layers that are refused everywhere.",
 }
 
 _HELP = """Layerproof keeps container images honest, layer by layer.

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import getpass
 from datetime import UTC, datetime, timedelta
 
 import click
 
-from layerproof.cli.app import App, offline_option, platform_option, shared
+from layerproof.cli.app import App, offline_option, platform_option, shared, user
 from layerproof.errors import UsageError
 
 
@@ -49,7 +48,7 @@ def add(
     now = open_clock().now()
     until = _expiry(expires, now)
     found = app.image(image, platform, offline=offline)
-    record = add_trust(app.index, found, by=by or _user(), reason=reason, now=now, expires_at=until)
+    record = add_trust(app.index, found, by=by or user(), reason=reason, now=now, expires_at=until)
     if app.json:
         from layerproof.report.documents import trust_document
 
@@ -96,7 +95,7 @@ def revoke(app: App, what: str, reason: str, by: str) -> int:
     from layerproof.wiring import open_clock
 
     now = open_clock().now()
-    records = revoke_trust(app.index, what, by=by or _user(), reason=reason, now=now)
+    records = revoke_trust(app.index, what, by=by or user(), reason=reason, now=now)
     if app.json:
         from layerproof.report.documents import trust_document
 
@@ -118,13 +117,4 @@ def _expiry(text: str | None, now: datetime) -> datetime | None:
     except (ValueError, OverflowError) as error:
         raise UsageError(
             f"{text!r} is not a date", where="--expires", remedy="for example: 2027-01-31 or 90d"
-        ) from error
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError) as error:
-        raise UsageError(
-            "the user who runs the command has no name here", where="--by", remedy="give --by NAME"
         ) from error

@@ -22,7 +22,7 @@ from layerproof import __version__
 from layerproof.engine.evaluator import evaluate
 from layerproof.engine.facts import gather
 from layerproof.engine.ports import Index
-from layerproof.errors import IndexUnavailableError
+from layerproof.errors import IndexUnavailableError, PolicyError
 from layerproof.model.facts import COMMAND_LINE, Context, ImageFacts
 from layerproof.model.image import Image
 from layerproof.model.record import VerdictRecord
@@ -69,6 +69,19 @@ def decide_at(
 def policy_key(policy: Policy) -> str:
     """Under which the index keeps a policy that verdicts were made with, for replaying them."""
     return f"verdict-policy {policy.digest}"
+
+
+def kept_policy(index: Index, record: VerdictRecord) -> Policy:
+    """The policy that a kept verdict was made with. Raises PolicyError if it is not there."""
+    digest = record.verdict.inputs.get("policy")
+    kept = index.cached(f"verdict-policy {digest}")
+    if kept is None:
+        raise PolicyError(
+            f"the policy of verdict {record.id[:12]} is not in the index",
+            where=str(digest),
+            remedy="give the time with --at instead, and the policy file with --policy",
+        )
+    return Policy.from_json(kept)
 
 
 def _made(

@@ -12,7 +12,7 @@ from typing import Protocol
 from layerproof.model.contents import BlobRecord, ChainRecord, Contents
 from layerproof.model.digest import ChainId, DiffId, Digest
 from layerproof.model.event import Event, EventKind
-from layerproof.model.image import Image, Layer, Platform
+from layerproof.model.image import Descriptor, Image, Layer, Platform
 from layerproof.model.package import Package, PackageChange
 from layerproof.model.record import VerdictRecord
 from layerproof.model.trust import TrustRecord
@@ -230,6 +230,40 @@ class Index(Protocol):
 
     def close(self) -> None:
         """Close connections; used also before forking. The index reopens by itself."""
+
+
+class Incoming(Protocol):
+    """A blob on its way into the quarantine."""
+
+    def write(self, chunk: bytes) -> None:
+        """The next bytes. Raises LimitExceededError, QuarantineError."""
+
+    def keep(self, digest: Digest) -> None:
+        """All of it came, and it is what `digest` names."""
+
+
+class Quarantine(Protocol):
+    """Where pulled layers are kept, whole and unextracted. Raises QuarantineError."""
+
+    @property
+    def place(self) -> str:
+        """What people call it: a folder."""
+
+    def holds(self, digest: Digest) -> int | None:
+        """The size of a blob that is kept, None if it is not."""
+
+    def receiving(self) -> AbstractContextManager[Incoming]:
+        """A new blob; it is thrown away unless it was kept when the block ends."""
+
+    def describe(
+        self,
+        name: str,
+        blobs: Sequence[tuple[Descriptor, Mapping[str, str]]],
+        document: bytes,
+        annotations: Mapping[str, str],
+    ) -> Digest:
+        """List a pull under `name`: kept blobs with annotations, and a document about them. One
+        that was listed under this name before is replaced. The digest of the listing."""
 
 
 class Clock(Protocol):

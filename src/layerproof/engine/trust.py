@@ -54,9 +54,9 @@ def add_trust(
         config_digest=image.config_digest,
         manifest_digest=image.manifest_digest,
         chain_ids=tuple(layer.chain_id for layer in image.layers),
-        added_by=_text(by, "who trusts it", where),
+        added_by=check_text(by, "who trusts it", where),
         added_at=now,
-        reason=_text(reason, "why", where),
+        reason=check_text(reason, "why", where),
         expires_at=expires_at,
     )
     record = replace(record, id=_new_id(index, record))
@@ -72,7 +72,7 @@ def revoke_trust(index: Index, what: str, by: str, reason: str, now: datetime) -
     that image. Raises TrustError if nothing matches, if all that matches is revoked already, and if
     different images match: then the message lists them.
     """
-    by, reason = _text(by, "who revokes it", what), _text(reason, "why", what)
+    by, reason = check_text(by, "who revokes it", what), check_text(reason, "why", what)
     _check_time(now, what)
     matches = _matching(index.trust_records(), what)
     alive = [record for record in matches if record.revoked_at is None]
@@ -152,7 +152,7 @@ def _same(one: TrustRecord, other: TrustRecord) -> bool:
     return replace(one, id="", revoked_by="", revoked_at=None, revoke_reason="") == other
 
 
-def _text(text: str, what: str, where: str) -> str:
+def check_text(text: str, what: str, where: str) -> str:
     """A name or reason that is fit to stand in every verdict."""
     text = text.strip()
     if not text or len(text) > MAX_TEXT or not text.isprintable():

@@ -29,3 +29,4 @@ class Limits:
     archive_members: int = 65_536  # files and folders in an archive of images
     capture_bytes: int = 64 * MiB  # one file kept for an analyser; a larger one is reported
     layer_seconds: int = 3600  # wall time for reading one layer
+    quarantine_bytes: int = 64 * GiB  # all blobs of the quarantine together

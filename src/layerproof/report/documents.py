@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from layerproof.engine.compare import Comparison
+from layerproof.engine.pull import Pulled
 from layerproof.engine.search import Found
 from layerproof.engine.view import ImageView, LayerView
 from layerproof.errors import LayerproofError, PolicyError
@@ -12,8 +13,10 @@ from layerproof.model.change import Change, ChangeKind
 from layerproof.model.entry import KIND_NAMES, Entry
 from layerproof.model.finding import Finding
 from layerproof.model.package import PackageChange
+from layerproof.model.record import VerdictRecord
 from layerproof.model.trust import TrustRecord
 from layerproof.model.verdict import LayerVerdict, Verdict
+from layerproof.model.withdrawal import Withdrawal
 from layerproof.policy.model import Policy
 
 API_VERSION = "layerproof/v1"
@@ -96,6 +99,71 @@ def verdict_document(verdict: Verdict) -> Document:
         "inputs": dict(verdict.inputs),
         "notes": list(verdict.notes),
         "message": verdict.message,
+    }
+
+
+def record_document(record: VerdictRecord) -> Document:
+    """A verdict with its id and its time: what `check` and `verdicts` print."""
+    context = record.context
+    return {
+        **verdict_document(record.verdict),
+        "id": record.id,
+        "decidedAt": record.decided_at.isoformat(),
+        "holdsUntil": record.holds_until.isoformat(),
+        "context": {
+            "gate": context.gate,
+            "namespace": context.namespace,
+            "host": context.host,
+            "labels": None if context.labels is None else dict(context.labels),
+        },
+    }
+
+
+def pull_document(pulled: Pulled, place: str) -> Document:
+    """What `pull` prints."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "Pull",
+        "reference": pulled.image.reference,
+        "manifestDigest": pulled.image.manifest_digest,
+        "configDigest": pulled.image.config_digest,
+        "decision": str(pulled.verdict.decision),
+        "verdict": str(pulled.verdict.verdict),
+        "quarantine": place,
+        "name": pulled.name or None,
+        "fetchedBytes": pulled.fetched,
+        "sparedBytes": pulled.spared,
+        "layers": [
+            {
+                **_layer_verdict(each.verdict),
+                "diffId": each.layer.diff_id,
+                "blobDigest": each.blob.digest,
+                "mediaType": each.blob.media_type,
+                "size": each.blob.size,
+                "fetched": bool(each.fetched),
+                "withdrawal": each.withdrawal.id if each.withdrawal else None,
+            }
+            for each in pulled.layers
+        ],
+    }
+
+
+def withdrawal_document(record: Withdrawal, now: datetime) -> Document:
+    """One withdrawal."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "Withdrawal",
+        "id": record.id,
+        "chainId": record.chain_id,
+        "diffId": record.diff_id,
+        "reference": record.reference,
+        "withdrawnBy": record.withdrawn_by,
+        "withdrawnAt": record.withdrawn_at.isoformat(),
+        "reason": record.reason,
+        "releasedBy": record.released_by or None,
+        "releasedAt": record.released_at.isoformat() if record.released_at else None,
+        "releaseReason": record.release_reason or None,
+        "state": "active" if record.active(now) else "released",
     }
 
 

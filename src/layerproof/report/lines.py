@@ -65,8 +65,9 @@ def indexed_lines(indexed: Indexed) -> Iterator[str]:
         yield f"  note: {show_text(note)}"
 
 
-def verdict_lines(verdict: Verdict, image: Image, *, quiet: bool) -> Iterator[str]:
-    """The decision, the stack of layers, each finding with what to do."""
+def verdict_lines(verdict: Verdict, image: Image | None, *, quiet: bool) -> Iterator[str]:
+    """The decision, the stack of layers, each finding with what to do. Without the image, nothing
+    is said about how its layers were made."""
     decision = click.style(
         str(verdict.decision).upper(), fg=_DECISION_COLOUR[verdict.decision], bold=True
     )
@@ -74,10 +75,10 @@ def verdict_lines(verdict: Verdict, image: Image, *, quiet: bool) -> Iterator[st
     if quiet:
         return
     if verdict.message:
-        yield from _wrapped(show_text(verdict.message, 1000), "  ")
+        yield from wrapped(show_text(verdict.message, 1000), "  ")
     yield f"  {_base_line(verdict)}"
     for note in verdict.notes:
-        yield from _wrapped(f"note: {show_text(note, 1000)}", "  ")
+        yield from wrapped(f"note: {show_text(note, 1000)}", "  ")
     yield ""
     for layer in verdict.layers:
         yield _layer_line(layer, image)
@@ -99,18 +100,18 @@ def _base_line(verdict: Verdict) -> str:
     return f"base: {show_text(base.trusted_image)} ({plural(base.layers, 'layer')})"
 
 
-def _layer_line(layer: LayerVerdict, image: Image) -> str:
-    facts = image.layers[layer.position]
-    size = human(facts.blob.size) if facts.blob else "-"
+def _layer_line(layer: LayerVerdict, image: Image | None) -> str:
+    facts = image.layers[layer.position] if image else None
+    size = human(facts.blob.size) if facts and facts.blob else "-"
     word = click.style(f"{layer.verdict!s:9}", fg=_TRUST_COLOUR[layer.verdict])
-    what = "base" if layer.in_base else command_text(facts.created_by)
+    what = "base" if layer.in_base else command_text(facts.created_by if facts else None)
     line = f"  {layer.position:3} {layer.chain_id.short} {size:>8}  {word}  {what}"
     # The colour codes take no columns.
     return line[: width() + len(word) - 9]
 
 
-def _layer_findings(layer: LayerVerdict, image: Image) -> Iterator[str]:
-    created_by = command_text(image.layers[layer.position].created_by)
+def _layer_findings(layer: LayerVerdict, image: Image | None) -> Iterator[str]:
+    created_by = command_text(image.layers[layer.position].created_by if image else None)
     yield f"  layer {layer.position} {layer.chain_id.short}  {created_by}"[: width()]
     for finding in layer.findings:
         yield from _finding_lines(finding)
@@ -123,9 +124,9 @@ def _finding_lines(finding: Finding) -> Iterator[str]:
     if "exception" in finding.evidence:
         effect = ", excused"
     yield f"    {severity} {finding.rule}{doubt}{effect}"
-    yield from _wrapped(show_text(finding.message, 2000), "      ")
+    yield from wrapped(show_text(finding.message, 2000), "      ")
     if finding.remedy:
-        yield from _wrapped("-> " + show_text(finding.remedy, 2000), "      ", "         ")
+        yield from wrapped("-> " + show_text(finding.remedy, 2000), "      ", "         ")
 
 
 def command_text(created_by: str | None) -> str:
@@ -138,7 +139,8 @@ def command_text(created_by: str | None) -> str:
     return show_text(" ".join(text.split()), 200)
 
 
-def _wrapped(text: str, indent: str, following: str = "") -> list[str]:
+def wrapped(text: str, indent: str, following: str = "") -> list[str]:
+    """A paragraph in the width that there is."""
     return textwrap.wrap(
         text,
         width(),

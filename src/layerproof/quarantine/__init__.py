@@ -1,0 +1,1 @@
+"""Where pulled layers are kept for inspection."""
