@@ -19,7 +19,7 @@ from hashlib import sha256
 
 from layerproof.engine.ports import Clock, ImageSource, Incoming, Index, Quarantine
 from layerproof.engine.trust import check_text
-from layerproof.errors import DigestMismatchError, WithdrawalError
+from layerproof.errors import DigestMismatchError, LayerproofError, WithdrawalError
 from layerproof.model.digest import ChainId, Digest
 from layerproof.model.finding import Effect
 from layerproof.model.image import Descriptor, Image, Layer
@@ -164,7 +164,11 @@ class Puller:
                 progress=lambda count: progress(layer.position if layer else 0, count),
                 monotonic=self.clock.monotonic,
             )
-            stream = verify_blob(blob)
+            try:
+                stream = verify_blob(blob)
+            except LayerproofError as error:
+                error.where = error.where or where
+                raise
             if layer is not None and stream.diff_id != layer.diff_id:
                 raise DigestMismatchError(
                     f"layer {layer.position} decompresses to {stream.diff_id}, the config states "
