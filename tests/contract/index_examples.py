@@ -13,6 +13,13 @@ from layerproof.model.event import Event, EventKind
 from layerproof.model.facts import Context
 from layerproof.model.finding import Effect, Finding, Severity, Status
 from layerproof.model.image import Descriptor, History, Image, Layer, Platform
+from layerproof.model.ownership import (
+    Alteration,
+    AlteredFile,
+    ForeignFile,
+    Integrity,
+    PackageScript,
+)
 from layerproof.model.package import Package, PackageChange, PackageChangeKind, PackageType
 from layerproof.model.record import VerdictRecord
 from layerproof.model.trust import TrustRecord
@@ -64,8 +71,38 @@ def contents(name: str = "a", **more: Any) -> Contents:
         "package_files": (b"var/lib/dpkg/status", b"\xff\x00\xe9/METADATA"),
         "facts": {"os-release": {"ID": "debian", "list": [1, 2.5, None, True, "\ud800"]}},
         "skipped": (("dpkg", b"etc/\xff", "not UTF-8\n"),),
+        "manifests": b"encoded manifests",
+        "scripts": (script(), script("b", kind="npm:install", path=b"\xff\x00")),
     }
     return Contents(**(defaults | more))
+
+
+def script(name: str = "a", **more: Any) -> PackageScript:
+    digest = sha256(f"script {name}".encode()).digest()
+    defaults: dict[str, Any] = {"kind": "postinst", "path": b"info/a.postinst", "sha256": digest}
+    return PackageScript(package=name, **(defaults | more))
+
+
+def integrity() -> Integrity:
+    digest = sha256(b"x").digest()
+    return Integrity(
+        altered=(
+            AlteredFile(
+                b"bin/\xff",
+                "bash",
+                b"info/bash.md5sums",
+                Alteration.CONTENTS,
+                "md5:00",
+                "md5:01",
+                True,
+            ),
+        ),
+        altered_more=1,
+        foreign=(ForeignFile(b"bin/\x00x", "elf", 0o755, digest),),
+        foreign_more=2,
+        verified=((b"bin/ls", "coreutils"),),
+        unverifiable=3,
+    )
 
 
 def blob(name: str = "a", of: str = "a") -> BlobRecord:
@@ -150,6 +187,7 @@ def chains(of: Image, **more: Any) -> list[ChainRecord]:
             change(name, kind)
             for name, kind in zip(("bash", "curl", "vim"), PackageChangeKind, strict=True)
         ),
+        "integrity": integrity(),
     }
     return [
         ChainRecord(

@@ -18,7 +18,13 @@ QUERIES = {
     "path_filter": "SELECT c.diff_id, t.* FROM path_filter t JOIN contents c ON c.id=t.contents_id",
     "file_filter": "SELECT c.diff_id, t.* FROM file_filter t JOIN contents c ON c.id=t.contents_id",
     "package": "SELECT c.diff_id, t.* FROM package t JOIN contents c ON c.id=t.contents_id",
+    "package_manifests": "SELECT c.diff_id, t.* FROM package_manifests t "
+    "JOIN contents c ON c.id=t.contents_id",
+    "package_script": "SELECT c.diff_id, t.* FROM package_script t "
+    "JOIN contents c ON c.id=t.contents_id",
     "layer": "SELECT t.* FROM layer t",
+    "layer_integrity": "SELECT l.chain_id, t.* FROM layer_integrity t "
+    "JOIN layer l ON l.id=t.layer_id",
     "layer_change": "SELECT l.chain_id, a.names, t.* FROM layer_change t "
     "JOIN layer l ON l.id=t.layer_id JOIN analyser_set a ON a.id=t.analyser_set_id",
     "package_change": "SELECT l.chain_id, t.* FROM package_change t "

@@ -34,6 +34,14 @@ SAMPLES = {
         b"app/node_modules/@s/a/package.json",
         b'{"name":"@s/a","version":"1.0.0","license":{"type":"MIT"},"x":[1,{"y":"\\u00fc"}]}',
     ),
+    "manifests": (
+        b"lib/apk/db/installed",
+        b"P:a\nF:bin\nR:sh\nZ:Q1AAECAwQFBgcICQoLDA0ODxAREhM=\n\nP:b\nF:etc\nR:motd\n",
+    ),
+    "scripts": (
+        b"a/package.json",
+        b'{"name":"a","version":"1","scripts":{"postinstall":"node x.js","install":"y"}}',
+    ),
     "os-release": (b"etc/os-release", b"ID=debian\nNAME=\"Debian GNU/Linux\"\nA='b'\n# x\n"),
     "privileges": (b"x", b""),
     "programs": (b"bin/x", b"#!/usr/bin/env -S python3 -u\n\x7fELF\x02\x01MZ\xca\xfe\xba\xbe\0asm"),
@@ -48,6 +56,11 @@ PATHS = [path for path, _ in SAMPLES.values()] + [
     b"x.egg-info",
     b"EGG-INFO/PKG-INFO",
     b"package.json",
+    b"x.dist-info/RECORD",
+    b"var/lib/dpkg/info/a.md5sums",
+    b"var/lib/dpkg/info/a.list",
+    b"lib/apk/db/scripts.tar",
+    b"a.pth",
     b"a/package.json/package.json",
 ]
 PIECES = [
@@ -133,7 +146,8 @@ def test_sample_is_one_that_the_analyser_reads(analyser: Analyser) -> None:
     """Else the tests above would show nothing."""
     facts = given_to(analyser, SAMPLES[analyser.id])
     assert facts.skipped == ()
-    assert facts.packages or facts.data or analyser.id == "privileges"
+    found = facts.packages or facts.data or facts.manifests or facts.scripts
+    assert found or analyser.id == "privileges"
 
 
 ENTRY = st.one_of(

@@ -16,8 +16,11 @@ from operator import attrgetter
 from layerproof.analysis.collecting import SkipLog
 from layerproof.analysis.interface import Analyser, Facts, Interest
 from layerproof.model.entry import HARDLINK, OPAQUE, WHITEOUT, EntryTable
+from layerproof.model.ownership import Manifest, PackageScript
 from layerproof.model.package import Package
 
+# Not a package manager's (FHS 3.0 section 4.9)
+_UNCHECKED = b"usr/local/"
 _PACKAGE_ORDER = attrgetter(*Package.__slots__)
 
 
@@ -29,6 +32,8 @@ class LayerResult:
     package_files: tuple[bytes, ...] = ()
     facts: Mapping[str, object] = field(default_factory=dict)  # by analyser id, if it has any
     skipped: tuple[tuple[str, bytes, str], ...] = ()
+    manifests: tuple[Manifest, ...] = ()
+    scripts: tuple[PackageScript, ...] = ()
 
 
 class Dispatch:
@@ -48,6 +53,7 @@ class Dispatch:
         self.magics = _table(interests, lambda interest: interest.magics)
         self._suffixes = _table(interests, lambda interest: interest.suffixes)
         self.suffixes = tuple(sorted(self._suffixes))
+        self._checked = tuple(sorted({prefix for i in interests for prefix in i.checked}))
         self._accepts = tuple(interest.accepts for interest in interests)
 
     def match(self, path: bytes) -> tuple[int, ...]:
@@ -70,6 +76,12 @@ class Dispatch:
             number
             for number in sorted(found)
             if (accept := accepts[number]) is None or accept(path)
+        )
+
+    def checked(self, folder: bytes) -> bool:
+        """Whether package managers put files into this folder (see `Interest.checked`)."""
+        return (folder + b"/").startswith(self._checked) and not (folder + b"/").startswith(
+            _UNCHECKED
         )
 
     def start(self) -> "LayerAnalysis":
@@ -131,6 +143,13 @@ class LayerAnalysis:
                 if result.data
             },
             skipped=tuple(sorted((skip.analyser, skip.path, skip.reason) for skip in skips)),
+            manifests=tuple(
+                sorted(
+                    (m for r in results for m in r.manifests if m.path not in self._lost),
+                    key=lambda m: (m.path, m.package),
+                )
+            ),
+            scripts=tuple(script for result in results for script in result.scripts),
         )
 
     def _stated(self, results: list[Facts], entries: EntryTable) -> dict[bytes, list[Package]]:

@@ -31,7 +31,7 @@ class EntriesAnalyser:
     that a later entry of the same path replaces."""
 
     id = "entries"
-    version = 1
+    version = 2
     interest = Interest()
 
     def start(self) -> Collector:

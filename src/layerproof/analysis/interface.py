@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from layerproof.model.entry import EntryTable
+from layerproof.model.ownership import Manifest, PackageScript
 from layerproof.model.package import Package
 
 HEAD_BYTES = 512  # what a collector gets of a file that was matched by its first bytes
@@ -29,6 +30,9 @@ class Interest:
     folders: frozenset[bytes] = frozenset()  # whole files directly inside one of these folders
     suffixes: tuple[bytes, ...] = ()  # whole files, by the end of their path
     magics: frozenset[bytes] = frozenset()  # first HEAD_BYTES of files by their first 2 bytes
+    # beginnings of folders whose files need an MD5 and a SHA-1, because package databases state
+    # these
+    checked: tuple[bytes, ...] = ()
     # a last look at the whole path of a file that one of the first four named; None: take all
     accepts: Callable[[bytes], bool] | None = None
 
@@ -52,6 +56,8 @@ class Facts:
     package_files: tuple[bytes, ...] = ()
     data: Mapping[str, object] = field(default_factory=dict)
     skipped: tuple[Skipped, ...] = ()
+    manifests: tuple[Manifest, ...] = ()
+    scripts: tuple[PackageScript, ...] = ()
 
 
 class Collector(Protocol):

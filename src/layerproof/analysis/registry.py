@@ -8,21 +8,25 @@ from layerproof.analysis.dispatch import Dispatch
 from layerproof.analysis.dpkg import DpkgAnalyser
 from layerproof.analysis.entries import EntriesAnalyser
 from layerproof.analysis.interface import Analyser
+from layerproof.analysis.manifests import ManifestsAnalyser
 from layerproof.analysis.node import NodeAnalyser
 from layerproof.analysis.os_release import OsReleaseAnalyser
 from layerproof.analysis.privileges import PrivilegesAnalyser
 from layerproof.analysis.programs import ProgramsAnalyser
 from layerproof.analysis.python import PythonAnalyser
+from layerproof.analysis.scripts import ScriptsAnalyser
 
 ANALYSERS: tuple[Analyser, ...] = (
     ApkAnalyser(),
     DpkgAnalyser(),
     EntriesAnalyser(),
+    ManifestsAnalyser(),
     NodeAnalyser(),
     OsReleaseAnalyser(),
     PrivilegesAnalyser(),
     ProgramsAnalyser(),
     PythonAnalyser(),
+    ScriptsAnalyser(),
 )
 
 

@@ -1,15 +1,18 @@
 """Chain rows: what each layer of an image does to the tree, and the packages, below it."""
 
+from collections.abc import Iterable, Mapping
+
+from layerproof.analysis.integrity import OwnershipTree
 from layerproof.analysis.package_changes import PackageTree
 from layerproof.engine.ports import Index
 from layerproof.errors import ImageNotFoundError
-from layerproof.model.change import ChangeSet
+from layerproof.model.change import Change, ChangeSet
 from layerproof.model.contents import ChainRecord
-from layerproof.model.digest import DiffId
 from layerproof.model.entry import FILE, EntryTable
 from layerproof.model.image import Image, Layer
+from layerproof.model.ownership import Integrity
 from layerproof.model.package import PackageChange
-from layerproof.oci import changecodec
+from layerproof.oci import changecodec, manifestcodec
 from layerproof.oci.entrycodec import decode
 from layerproof.oci.limits import Limits
 from layerproof.oci.tree import Tree
@@ -18,39 +21,65 @@ from layerproof.oci.tree import Tree
 class Stack:
     """The tree and the packages of an image's layers, put up one after the other."""
 
-    def __init__(self, index: Index, image: Image, limits: Limits | None = None) -> None:
+    def __init__(
+        self, index: Index, image: Image, limits: Limits | None = None, *, integrity: bool = False
+    ) -> None:
         self.tree = Tree(limits)
         self.packages = PackageTree()
+        self._owners = OwnershipTree(self.tree)
         self._index = index
         self._image = image
-        self._tables: dict[DiffId, EntryTable] = {}  # one DiffID can stand twice in one image
+        self._integrity = integrity  # whether `compare` follows on `push`
 
     def push(self, layer: Layer) -> tuple[PackageChange, ...]:
         """Put the layer on top without comparing paths."""
-        self.tree.stack(self._table(layer))
-        return self._push_packages(layer)
+        table = self._table(layer)
+        self.tree.stack(table)
+        facts = self._index.layer_facts([layer.diff_id])[layer.diff_id]
+        packages = self._push_packages(layer, facts)
+        if self._integrity:
+            self._look(layer, table, (), packages, facts)
+        return packages
 
-    def compare(self, layer: Layer) -> tuple[ChangeSet, tuple[PackageChange, ...]]:
+    def compare(self, layer: Layer) -> tuple[ChangeSet, tuple[PackageChange, ...], Integrity]:
         """Put the layer on top; everything that it changes."""
-        changes = self.tree.apply(self._table(layer))
-        return changes, self._push_packages(layer)
+        table = self._table(layer)
+        changes = self.tree.apply(table)
+        facts = self._index.layer_facts([layer.diff_id])[layer.diff_id]
+        packages = self._push_packages(layer, facts)
+        return changes, packages, self._look(layer, table, changes.changes, packages, facts)
+
+    def _look(
+        self,
+        layer: Layer,
+        table: EntryTable,
+        changes: Iterable[Change],
+        packages: tuple[PackageChange, ...],
+        facts: Mapping[str, object],
+    ) -> Integrity:
+        programs = facts.get("programs")
+        return self._owners.apply(
+            manifestcodec.decode(self._index.manifests(layer.diff_id) or b""),
+            table,
+            changes,
+            packages,
+            programs if isinstance(programs, dict) else {},
+        )
 
     def _table(self, layer: Layer) -> EntryTable:
-        table = self._tables.get(layer.diff_id)
-        if table is None:
-            blob = self._index.entries(layer.diff_id)
-            if blob is None:
-                raise ImageNotFoundError(
-                    f"the contents of layer {layer.position} are not in the index",
-                    where=self._image.reference,
-                    remedy="index the image (again, if the index was pruned in the meantime)",
-                )
-            table = self._tables[layer.diff_id] = decode(blob)
-        return table
+        blob = self._index.entries(layer.diff_id)
+        if blob is None:
+            raise ImageNotFoundError(
+                f"the contents of layer {layer.position} are not in the index",
+                where=self._image.reference,
+                remedy="index the image (again, if the index was pruned in the meantime)",
+            )
+        return decode(blob)
 
-    def _push_packages(self, layer: Layer) -> tuple[PackageChange, ...]:
+    def _push_packages(
+        self, layer: Layer, facts: Mapping[str, object]
+    ) -> tuple[PackageChange, ...]:
         listed = self._index.package_lists([layer.diff_id])[layer.diff_id]
-        facts = self._index.layer_facts([layer.diff_id])[layer.diff_id]
         return self.packages.apply(
             listed.packages,
             listed.files,
@@ -73,13 +102,13 @@ def chain_records(index: Index, image: Image, analysers: str, limits: Limits) ->
     missing = [layer.position for layer in image.layers if layer.chain_id not in known]
     if not missing:
         return []
-    stack = Stack(index, image, limits)
+    stack = Stack(index, image, limits, integrity=True)
     records = []
     for layer in image.layers[: missing[-1] + 1]:
         if layer.position < missing[0]:
             stack.push(layer)
             continue
-        changes, package_changes = stack.compare(layer)
+        changes, package_changes, integrity = stack.compare(layer)
         if layer.chain_id in known:
             continue
         records.append(
@@ -92,6 +121,7 @@ def chain_records(index: Index, image: Image, analysers: str, limits: Limits) ->
                 counts=changes.counts,
                 changes=changecodec.encode(changes),
                 package_changes=package_changes,
+                integrity=integrity,
             )
         )
     return records

@@ -29,6 +29,7 @@ from layerproof.model.image import Image, Layer, Platform
 from layerproof.oci.digests import MakeDigests, PlainDigests
 from layerproof.oci.entrycodec import encode, file_filter, path_filter
 from layerproof.oci.limits import Limits
+from layerproof.oci.manifestcodec import encode as encode_manifests
 from layerproof.oci.reader import BlobReader, Stream, read_layer, verify_blob
 from layerproof.oci.tar import TarWalker
 
@@ -192,6 +193,8 @@ class Indexer:
             package_files=facts.package_files,
             facts=facts.facts,
             skipped=(*facts.skipped, *notes),
+            manifests=encode_manifests(facts.manifests),
+            scripts=facts.scripts,
         )
 
 

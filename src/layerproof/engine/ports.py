@@ -13,6 +13,7 @@ from layerproof.model.contents import BlobRecord, ChainRecord, Contents
 from layerproof.model.digest import ChainId, DiffId, Digest
 from layerproof.model.event import Event, EventKind
 from layerproof.model.image import Descriptor, Image, Layer, Platform
+from layerproof.model.ownership import PackageScript
 from layerproof.model.package import Package, PackageChange
 from layerproof.model.record import VerdictRecord
 from layerproof.model.trust import TrustRecord
@@ -116,6 +117,16 @@ class Index(Protocol):
 
     def package_lists(self, diff_ids: Collection[DiffId]) -> Mapping[DiffId, PackageList]:
         """Packages and package files of those that are known."""
+
+    def manifests(self, diff_id: DiffId) -> bytes | None:
+        """`Contents.manifests`; None if there are none, or the contents are not known."""
+
+    def scripts(self, diff_ids: Collection[DiffId]) -> Mapping[DiffId, tuple[PackageScript, ...]]:
+        """`Contents.scripts` of those that have some."""
+
+    def trusted_scripts(self, digests: Collection[bytes]) -> Mapping[bytes, Collection[ChainId]]:
+        """By script (sha256), the layers that hold it and that some trust record names, revoked
+        and expired ones too."""
 
     def put_contents(self, contents: Contents, blob: BlobRecord | None) -> None:
         """Insert, or replace a row made with other analysers. Same row again: no change."""

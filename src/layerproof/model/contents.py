@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from layerproof.model.change import ChangeKind
 from layerproof.model.digest import ChainId, DiffId, Digest
+from layerproof.model.ownership import NO_INTEGRITY, Integrity, PackageScript
 from layerproof.model.package import Package, PackageChange
 
 
@@ -29,6 +30,8 @@ class Contents:
     package_files: tuple[bytes, ...] = ()
     facts: Mapping[str, object] = field(default_factory=dict)  # analyser id → plain JSON value
     skipped: tuple[tuple[str, bytes, str], ...] = ()  # analyser id, path, reason
+    manifests: bytes = b""  # encoded (`layerproof.oci.manifestcodec`)
+    scripts: tuple[PackageScript, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,3 +56,4 @@ class ChainRecord:
     counts: Mapping[ChangeKind, int]
     changes: bytes  # the encoded notable changes (`layerproof.oci.changecodec`)
     package_changes: tuple[PackageChange, ...] = ()
+    integrity: Integrity = NO_INTEGRITY

@@ -66,6 +66,9 @@ class EntryTable:
     links: dict[int, bytes] = field(default_factory=dict)  # by entry index
     xattrs: dict[int, dict[str, bytes]] = field(default_factory=dict)  # by entry index
     devices: dict[int, tuple[int, int]] = field(default_factory=dict)  # by entry index
+    # indexes of the files that have an MD5 and a SHA-1 as well, ascending; 36 bytes for each
+    checked: "array[int]" = field(default_factory=lambda: array("I"))
+    checks: bytearray = field(default_factory=bytearray)
 
     def __len__(self) -> int:
         return len(self.paths)

@@ -1,12 +1,14 @@
 """An entry table as one compact blob, and back. Columns, because equal columns compress well.
 
-Layout (little endian): magic `LPE1`; then sections, each a uint32 length and that many bytes:
+Layout (little endian): magic `LPE2`; then sections, each a uint32 length and that many bytes:
 
 1. zstd of: entry count (uint32) · kinds (1 byte each) · distinct owners (count, then mode uint16,
    uid int64, gid int64 each) · owner numbers (uint32 each) · sizes (uint64 each) · paths joined by
    NUL (a path cannot hold one)
 2. the sha256 of regular files, 32 bytes each in entry order: as they are, they do not compress
 3. zstd of a JSON object with what is rare: links, xattrs, devices, by entry index
+4. zstd of the indexes (uint32) of files with an MD5 and a SHA-1
+5. these, 36 bytes each
 
 Our own format for our own data: a blob that does not decode is a damaged index, not an attack.
 """
@@ -18,8 +20,9 @@ from base64 import b64decode, b64encode
 
 from layerproof.errors import IndexUnavailableError
 from layerproof.model.entry import FILE, EntryTable
+from layerproof.oci.digests import CHECK_BYTES
 
-_MAGIC = b"LPE1"
+_MAGIC = b"LPE2"
 _OWNER = struct.Struct("<Hqq")
 _LENGTH = struct.Struct("<I")
 # what unpacking columns and JSON of another shape raises
@@ -43,7 +46,13 @@ def encode(table: EntryTable) -> bytes:
             b"\x00".join(table.paths),
         )
     )
-    sections = (pack(columns), _file_digests(table), pack(_rare(table)))
+    sections = (
+        pack(columns),
+        _file_digests(table),
+        pack(_rare(table)),
+        pack(_little(table.checked).tobytes()),
+        bytes(table.checks),
+    )
     return _MAGIC + b"".join(_LENGTH.pack(len(s)) + s for s in sections)
 
 
@@ -52,10 +61,11 @@ def decode(blob: bytes) -> EntryTable:
     from layerproof.oci.zstd import ZstdError, unpack
 
     try:
-        packed, digests, rare = _sections(blob)
+        packed, digests, rare, checked, checks = _sections(blob)
         table = _columns(unpack(packed))
         _spread_digests(table, digests)
         _read_rare(table, unpack(rare))
+        _read_checks(table, unpack(checked), checks)
     except (ZstdError, *_DAMAGE) as error:
         raise IndexUnavailableError(
             f"the entries of a layer do not decode: {error}",
@@ -64,19 +74,19 @@ def decode(blob: bytes) -> EntryTable:
     return table
 
 
-def _sections(blob: bytes) -> tuple[bytes, bytes, bytes]:
+def _sections(blob: bytes) -> list[bytes]:
     if blob[:4] != _MAGIC:
         raise ValueError("unknown format")
     found = []
     position = 4
-    for _ in range(3):
+    for _ in range(5):
         (length,) = _LENGTH.unpack_from(blob, position)
         position += 4
         found.append(blob[position : position + length])
         position += length
     if position != len(blob):
         raise ValueError("wrong length")
-    return found[0], found[1], found[2]
+    return found
 
 
 def _columns(data: bytes) -> EntryTable:
@@ -162,6 +172,15 @@ def _read_rare(table: EntryTable, data: bytes) -> None:
         for i, attributes in rare["xattrs"].items()
     }
     table.devices = {int(i): (major, minor) for i, (major, minor) in rare["devices"].items()}
+
+
+def _read_checks(table: EntryTable, checked: bytes, checks: bytes) -> None:
+    indexes = array("I")
+    indexes.frombytes(checked)
+    table.checked = _little(indexes)
+    if len(checks) != CHECK_BYTES * len(indexes):
+        raise ValueError("checks of different length")
+    table.checks = bytearray(checks)
 
 
 def _little(numbers: "array[int]") -> "array[int]":

@@ -5,6 +5,8 @@ memory; no object is made per entry.
 """
 
 from array import array
+from bisect import bisect_left
+from hashlib import sha1
 
 from layerproof.model.change import ChangeKind
 from layerproof.model.entry import (
@@ -18,7 +20,9 @@ from layerproof.model.entry import (
     Entry,
     EntryTable,
 )
+from layerproof.model.ownership import Checksum
 from layerproof.oci.construct import make_entry
+from layerproof.oci.digests import CHECK_BYTES
 
 IMPLIED = 0  # the number of every folder that no entry names, though paths lie in it
 _IMPLIED_OWNER = (0o755, 0, 0)  # as containerd, containers/storage and umoci make such folders
@@ -30,8 +34,9 @@ class Inodes:
     """Columns by number; read by `Tree` and its helpers, written here only."""
 
     __slots__ = (
-        "_clones",
+        "_checks",
         "_digests",
+        "_originals",
         "_sizes",
         "devices",
         "hardlinks",
@@ -50,7 +55,8 @@ class Inodes:
         self.devices: dict[int, tuple[int, int]] = {}
         self._sizes = array("Q", (0,))
         self._digests = bytearray(NO_DIGEST)
-        self._clones: set[int] = set()
+        self._originals: dict[int, int] = {}  # by clone
+        self._checks: list[tuple[array[int], bytearray, int]] = []  # per layer, its first number
 
     def add(self, table: EntryTable) -> int:
         """Take a layer's entries; returns the number of the first."""
@@ -64,6 +70,8 @@ class Inodes:
             links[first + index] = target
         self.xattrs.update((first + index, value) for index, value in table.xattrs.items() if value)
         self.devices.update((first + index, value) for index, value in table.devices.items())
+        if table.checked:
+            self._checks.append((table.checked, table.checks, first))
         return first
 
     def entry(self, path: bytes, number: int) -> Entry:
@@ -94,6 +102,26 @@ class Inodes:
             return ChangeKind.ATTRIBUTES
         return ChangeKind.IDENTICAL
 
+    def digest(self, number: int, checksum: Checksum) -> bytes | None:
+        """Of a file's contents, or SHA-1 of a symbolic link's target; None where there is none."""
+        kind = self.kinds[number]
+        if kind == SYMLINK and checksum is Checksum.SHA1:
+            return sha1(self.symlinks.get(number, b""), usedforsecurity=False).digest()
+        if kind != FILE or checksum is Checksum.NONE:
+            return None
+        if checksum is Checksum.SHA256:
+            return bytes(self._digests[32 * number : 32 * number + 32])
+        number = self._originals.get(number, number)
+        for checked, checks, first in reversed(self._checks):
+            if number >= first:
+                place = bisect_left(checked, number - first)
+                if place == len(checked) or checked[place] != number - first:
+                    return None
+                at = CHECK_BYTES * place
+                md5 = checksum is Checksum.MD5
+                return bytes(checks[at : at + 16] if md5 else checks[at + 16 : at + CHECK_BYTES])
+        return None
+
     def take_header(self, number: int, header: int) -> None:
         """Give an inode the mode, owner and attributes of a hard link's header: link(2), then
         chown, chmod and setxattr, as containerd, containers/storage and Docker do it."""
@@ -109,7 +137,7 @@ class Inodes:
         self.owners.append(self.owners[number])
         self._sizes.append(self._sizes[number])
         self._digests += self._digests[32 * number : 32 * number + 32]
-        self._clones.add(copy)
+        self._originals[copy] = self._originals.get(number, number)
         for column in (self.symlinks, self.hardlinks):
             if number in column:
                 column[copy] = column[number]
@@ -121,7 +149,7 @@ class Inodes:
 
     def is_clone(self, number: int) -> bool:
         """Whether `clone` made it."""
-        return number in self._clones
+        return number in self._originals
 
     def _same_contents(self, kind: int, old: int, new: int) -> bool:
         if kind == FILE:

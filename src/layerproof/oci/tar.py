@@ -36,7 +36,7 @@ from layerproof.model.entry import (
 )
 from layerproof.oci import tarheader as th
 from layerproof.oci import tarpax, tarsparse
-from layerproof.oci.digests import BEGIN, END, PlainDigests, Spans, TarDigests
+from layerproof.oci.digests import BEGIN, CHECK, END, PlainDigests, Spans, TarDigests
 from layerproof.oci.limits import Limits
 from layerproof.oci.tardata import HEAD_BYTES, FileData
 from layerproof.oci.tarfields import FieldTables
@@ -77,6 +77,9 @@ class Wanted(Protocol):
 
     def match(self, path: bytes) -> tuple[int, ...]:
         """Who wants the whole file at this path, once one of the above says that it may."""
+
+    def checked(self, folder: bytes) -> bool:
+        """Whether files right in this folder need an MD5 and a SHA-1 besides their sha256."""
 
 
 _FILES = re.compile(b"%c+" % FILE)
@@ -120,6 +123,7 @@ class TarWalker:
         self._digests = digests or PlainDigests()
         self._spans: Spans = []  # file data in the chunk that is being walked
         self._sparse: dict[int, bytes] = {}  # digests of sparse files, by entry index
+        self._flags: dict[bytes, int] = {}  # of whole files, by folder
 
     # --- the stream ------------------------------------------------------------------------------
 
@@ -176,6 +180,7 @@ class TarWalker:
             column[32 * start : 32 * stop] = files[32 * done : 32 * (done + stop - start)]
             done += stop - start
         table.digests = column
+        table.checks = self._digests.checks
 
     def _walk(self, chunk: bytes) -> int:  # noqa: PLR0912, PLR0915  because calls cost here
         """Consume what can be consumed; the position of what must wait for more."""
@@ -193,6 +198,7 @@ class TarWalker:
         add_owner = table.owners.append
         add_size = table.sizes.append
         spans = self._spans
+        flags_of, add_checked = self._flags.get, table.checked.append
         wanted = self._wanted
         names, folders, paths = wanted.names, wanted.folders, wanted.paths
         suffixes, magics, match = wanted.suffixes, wanted.magics, wanted.match
@@ -240,7 +246,13 @@ class TarWalker:
                     start = position + 512
                     stop = start + size
                     if stop <= end and name[-1] != 0x2F:
-                        spans += (start, stop, _WHOLE)
+                        folder, _, last = name.rpartition(b"/")
+                        flags = flags_of(folder)
+                        if flags is None:
+                            flags = self._whole(folder)
+                        spans += (start, stop, flags)
+                        if flags != _WHOLE:
+                            add_checked(index)
                         if size:
                             self.file_bytes += size
                             who = magics.get(chunk[start : start + 2])
@@ -252,7 +264,6 @@ class TarWalker:
                         add_kind(FILE)
                         add_owner(owner)
                         add_size(size)
-                        folder, _, last = name.rpartition(b"/")
                         if (
                             last in names
                             or folder in folders
@@ -389,7 +400,10 @@ class TarWalker:
             size=member.size,
             sparse=member.sparse,
             who=who,
+            flags=self._whole(member.path.rpartition(b"/")[0]) & ~_WHOLE,
         )
+        if self._data.flags and member.sparse is None:
+            self.entries.checked.append(index)
         used = self._continue_file(memoryview(chunk)[start:], start)
         return self._pass(start + used, len(chunk))
 
@@ -429,7 +443,7 @@ class TarWalker:
         # a file of which nothing has come yet begins with its first bytes
         if data.sparse_digest is None and (used or not data.left):
             ends = 0 if data.left else END
-            self._spans += (position, position + used, begins | ends)
+            self._spans += (position, position + used, begins | ends | data.flags)
         if not data.left:
             self._data = None
             self._skip = self._padding = -data.stored % 512
@@ -447,6 +461,14 @@ class TarWalker:
             self._deliver(who, data.path, data.index, data.head)
         if data.who:
             self._deliver(data.who, data.path, data.index, data.whole)
+
+    def _whole(self, folder: bytes) -> int:
+        """The flags of a file that lies in this folder and arrives at once."""
+        flags = self._flags.get(folder)
+        if flags is None:
+            flags = _WHOLE | CHECK if self._wanted.checked(folder) else _WHOLE
+            self._flags[folder] = flags
+        return flags
 
     def _interested(self, path: bytes) -> tuple[int, ...]:
         """Who wants the whole file at `path`."""

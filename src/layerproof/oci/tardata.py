@@ -14,7 +14,7 @@ HEAD_BYTES = 512
 class FileData:
     """Takes the stored bytes; afterwards `head` and, if asked for, `whole` are there."""
 
-    __slots__ = ("_kept", "_sparse", "head", "index", "left", "offset", "path", "size",
+    __slots__ = ("_kept", "_sparse", "flags", "head", "index", "left", "offset", "path", "size",
                  "sparse_digest", "stored", "who")  # fmt: skip
 
     def __init__(
@@ -27,12 +27,14 @@ class FileData:
         size: int,
         sparse: SparseMap | None,
         who: tuple[int, ...],
+        flags: int,
     ) -> None:
         self.index = index
         self.path = path
         self.offset = offset
         self.stored = self.left = stored
         self.size = size
+        self.flags = flags  # of its spans
         self.who = who  # who gets the whole file; nothing is kept for nobody
         self.head = b""
         self._kept = bytearray()

@@ -18,6 +18,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 
 from layerproof.model.change import Cause, ChangeSet
 from layerproof.model.entry import DIRECTORY, Entry, EntryTable
+from layerproof.model.ownership import Checksum
 from layerproof.oci.describe import Describer
 from layerproof.oci.inodes import IMPLIED, Inodes
 from layerproof.oci.limits import Limits
@@ -78,6 +79,19 @@ class Tree:
         """The real path of what `path` leads to, all links followed as in a chroot. None if that
         is nothing, or a loop."""
         return View(self._nodes, self._inodes).resolve(path)
+
+    def number(self, path: bytes) -> int | None:
+        """What stands at `path`, no link followed, by its number (`oci.inodes`)."""
+        return self._nodes.get(path)
+
+    def kind(self, number: int) -> int:
+        """The kind of entry that a number stands for."""
+        return self._inodes.kinds[number]
+
+    def digest(self, number: int, checksum: Checksum) -> bytes | None:
+        """The digest of a file's contents, or SHA-1 of a symbolic link's target. None where it was
+        not taken."""
+        return self._inodes.digest(number, checksum)
 
     def __contains__(self, path: object) -> bool:
         return path in self._nodes

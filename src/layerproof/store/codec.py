@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from layerproof.model.change import ChangeKind
 from layerproof.model.digest import Digest
+from layerproof.model.ownership import Alteration, AlteredFile, ForeignFile, Integrity
 from layerproof.model.package import Package, PackageChange, PackageChangeKind, PackageType
 
 MARK = "\x1f"
@@ -203,3 +204,40 @@ def skipped(value: Sequence[tuple[str, bytes, str]]) -> bytes:
 def unskipped(data: bytes) -> tuple[tuple[str, bytes, str], ...]:
     """What `skipped` was given."""
     return tuple((analyser, unpath(where), reason) for analyser, where, reason in undocument(data))
+
+
+def integrity(value: Integrity) -> bytes:
+    """What a layer does to owned files, as a document."""
+    return document(
+        {
+            "altered": [
+                [path(a.path), a.package, path(a.manifest), a.how, a.expected, a.found, a.config]
+                for a in value.altered
+            ],
+            "foreign": [[path(f.path), f.kind, f.mode, f.sha256.hex()] for f in value.foreign],
+            "verified": [[path(where), package] for where, package in value.verified],
+            "counts": [value.altered_more, value.foreign_more, value.unverifiable],
+        }
+    )
+
+
+def unintegrity(data: bytes) -> Integrity:
+    """What `integrity` was given."""
+    found = undocument(data)
+    altered_more, foreign_more, unverifiable = found["counts"]
+    return Integrity(
+        altered=tuple(
+            AlteredFile(
+                unpath(where), package, unpath(manifest), Alteration(how), expected, seen, config
+            )
+            for where, package, manifest, how, expected, seen, config in found["altered"]
+        ),
+        altered_more=altered_more,
+        foreign=tuple(
+            ForeignFile(unpath(where), kind, mode, bytes.fromhex(sha256))
+            for where, kind, mode, sha256 in found["foreign"]
+        ),
+        foreign_more=foreign_more,
+        verified=tuple((unpath(where), package) for where, package in found["verified"]),
+        unverifiable=unverifiable,
+    )

@@ -5,7 +5,8 @@ from itertools import groupby
 
 from layerproof.engine.ports import ContentsSummary, PackageList
 from layerproof.model.contents import BlobRecord, Contents
-from layerproof.model.digest import DiffId, Digest
+from layerproof.model.digest import ChainId, DiffId, Digest
+from layerproof.model.ownership import PackageScript
 from layerproof.model.package import Package
 from layerproof.store import codec
 from layerproof.store.executor import Executor, Row, Session, first, rows_for
@@ -40,6 +41,8 @@ def read(session: Session, diff_id: DiffId) -> Contents | None:
             package_files=_files(package_files),
             facts=codec.undocument(facts),
             skipped=summary.skipped,
+            manifests=manifests(session, diff_id) or b"",
+            scripts=scripts(session, [diff_id]).get(diff_id, ()),
         )
 
 
@@ -47,6 +50,33 @@ def entries(session: Session, diff_id: DiffId) -> bytes | None:
     """The encoded entry table."""
     row = first(session.rows("contents_entries", diff_id=codec.raw(diff_id)))
     return None if row is None else row[0]
+
+
+def manifests(session: Session, diff_id: DiffId) -> bytes | None:
+    """The encoded package manifests, None if there are none."""
+    row = first(session.rows("contents_manifests", diff_id=codec.raw(diff_id)))
+    return None if row is None else row[0]
+
+
+def scripts(
+    session: Session, diff_ids: Collection[DiffId]
+) -> dict[DiffId, tuple[PackageScript, ...]]:
+    """The package scripts of those that have some."""
+    found: dict[DiffId, list[PackageScript]] = {}
+    rows = rows_for(session, "scripts_of", [codec.raw(d) for d in diff_ids])
+    with codec.decoding("row of a package script"):
+        for diff_id, package, kind, path, sha256 in rows:
+            script = PackageScript(codec.untext(package), codec.untext(kind), path, sha256)
+            found.setdefault(codec.digest(DiffId, diff_id), []).append(script)
+    return {diff_id: tuple(listed) for diff_id, listed in found.items()}
+
+
+def trusted_scripts(session: Session, digests: Collection[bytes]) -> dict[bytes, set[ChainId]]:
+    """By script, the layers of trusted images that hold it."""
+    found: dict[bytes, set[ChainId]] = {}
+    for sha256, chain_id in rows_for(session, "trusted_scripts", digests):
+        found.setdefault(sha256, set()).add(codec.digest(ChainId, chain_id))
+    return found
 
 
 def summaries(session: Session, diff_ids: Collection[DiffId]) -> Mapping[DiffId, ContentsSummary]:
@@ -104,6 +134,10 @@ def write(executor: Executor, contents: Contents, blob: BlobRecord | None) -> No
         "facts": codec.document(contents.facts),
     }
     packages = [codec.package_columns(package) for package in contents.packages]
+    found = [
+        (n, s.sha256, codec.text(s.package), codec.text(s.kind), s.path)
+        for n, s in enumerate(contents.scripts)
+    ]
     with executor.write() as session:
         if blob is not None:
             write_blob(session, blob)
@@ -119,6 +153,9 @@ def write(executor: Executor, contents: Contents, blob: BlobRecord | None) -> No
         session.run("put_path_filter", contents_id=key, hashes=contents.path_filter)
         session.run("put_file_filter", contents_id=key, hashes=contents.file_filter)
         session.run_many("put_package", ((key, n, *row) for n, row in enumerate(packages)))
+        session.run_many("put_script", ((key, *row) for row in found))
+        if contents.manifests:
+            session.run("put_manifests", contents_id=key, manifests=contents.manifests)
 
 
 def write_blob(session: Session, blob: BlobRecord) -> None:

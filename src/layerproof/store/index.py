@@ -9,6 +9,7 @@ from layerproof.model.contents import BlobRecord, ChainRecord, Contents
 from layerproof.model.digest import ChainId, DiffId, Digest
 from layerproof.model.event import Event, EventKind
 from layerproof.model.image import Image
+from layerproof.model.ownership import PackageScript
 from layerproof.model.package import Package, PackageChange
 from layerproof.model.record import VerdictRecord
 from layerproof.model.trust import TrustRecord
@@ -70,6 +71,21 @@ class SqlIndex:
         """Packages and package files of those that are known."""
         with self._executor.read() as session:
             return contents_rows.package_lists(session, diff_ids)
+
+    def manifests(self, diff_id: DiffId) -> bytes | None:
+        """The encoded package manifests; None if there are none, or the contents are not known."""
+        with self._executor.read() as session:
+            return contents_rows.manifests(session, diff_id)
+
+    def scripts(self, diff_ids: Collection[DiffId]) -> Mapping[DiffId, tuple[PackageScript, ...]]:
+        """The package scripts of those that have some."""
+        with self._executor.read() as session:
+            return contents_rows.scripts(session, diff_ids)
+
+    def trusted_scripts(self, digests: Collection[bytes]) -> Mapping[bytes, Collection[ChainId]]:
+        """By script (sha256), the layers of trusted images that hold it."""
+        with self._executor.read() as session:
+            return contents_rows.trusted_scripts(session, digests)
 
     def put_contents(self, contents: Contents, blob: BlobRecord | None) -> None:
         """Insert, or replace a row made with other analysers."""

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator, Sequence
 from layerproof.model.contents import ChainRecord
 from layerproof.model.digest import ChainId, DiffId
 from layerproof.model.image import Image
+from layerproof.model.ownership import NO_INTEGRITY
 from layerproof.model.package import PackageChange
 from layerproof.store import codec
 from layerproof.store.contents_rows import analyser_set
@@ -38,7 +39,7 @@ def package_changes_named(session: Session, name: str) -> list[tuple[ChainId, Pa
         ]
 
 
-EncodedChain = tuple[ChainRecord, dict[str, object], set[str]]
+EncodedChain = tuple[ChainRecord, dict[str, object], bytes | None, set[str]]
 
 
 def encode(records: Sequence[ChainRecord]) -> list[EncodedChain]:
@@ -51,6 +52,7 @@ def encode(records: Sequence[ChainRecord]) -> list[EncodedChain]:
                 "package_changes": codec.package_changes(record.package_changes),
                 "changes": record.changes,
             },
+            None if record.integrity == NO_INTEGRITY else codec.integrity(record.integrity),
             {name for change in record.package_changes for name in _names(change)},
         )
         for record in records
@@ -63,12 +65,14 @@ def write(session: Session, image: Image, records: Sequence[EncodedChain]) -> li
     session.run_many("put_layer", identities.values())
     keys: dict[bytes, int] = dict(rows_for(session, "layer_ids", list(identities)))
     made_with: dict[int, int] = dict(rows_for(session, "layer_change_sets", list(keys.values())))
-    for record, columns, names in records:
+    for record, columns, integrity, names in records:
         key = keys[codec.raw(record.chain_id)]
         analysers = analyser_set(session, record.analysers)
         if made_with.get(key) != analysers:
             session.run("drop_layer_change", layer_id=key)
             session.run("put_layer_change", layer_id=key, analyser_set_id=analysers, **columns)
+            if integrity is not None:
+                session.run("put_layer_integrity", layer_id=key, integrity=integrity)
             session.run_many(
                 "put_package_change",
                 [(key, codec.text(name)) for name in sorted(names)],
@@ -85,7 +89,7 @@ def _identities(image: Image, records: Sequence[EncodedChain]) -> Iterator[_Iden
     for layer in image.layers:
         yield _identity(layer.chain_id, parent, layer.position, layer.diff_id)
         parent = layer.chain_id
-    for record, _, _ in records:
+    for record, *_ in records:
         yield _identity(record.chain_id, record.parent, record.position, record.diff_id)
 
 
@@ -100,7 +104,7 @@ def _names(change: PackageChange) -> set[str]:
 
 
 def _record(row: Row) -> ChainRecord:
-    chain_id, parent, position, diff_id, names, counts, package_changes, changes = row
+    chain_id, parent, position, diff_id, names, counts, package_changes, changes, integrity = row
     with codec.decoding("row of a layer"):
         return ChainRecord(
             chain_id=codec.digest(ChainId, chain_id),
@@ -111,4 +115,5 @@ def _record(row: Row) -> ChainRecord:
             counts=codec.uncounts(counts),
             changes=changes,
             package_changes=codec.unpackage_changes(package_changes),
+            integrity=NO_INTEGRITY if integrity is None else codec.unintegrity(integrity),
         )

@@ -114,6 +114,26 @@ package = Table(
     sqlite_with_rowid=False,
 )
 
+# What package databases of the layer say about files: one blob (`oci.manifestcodec`).
+package_manifests = Table(
+    "package_manifests",
+    metadata,
+    _of("contents.id", "contents_id", primary_key=True),
+    Column("manifests", LargeBinary, nullable=False),
+)
+
+package_script = Table(
+    "package_script",
+    metadata,
+    _of("contents.id", "contents_id", primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("sha256", LargeBinary, nullable=False, index=True),
+    Column("package", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("path", LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 blob = Table(
     "blob",
     metadata,
@@ -144,6 +164,13 @@ layer_change = Table(
     Column("counts", LargeBinary, nullable=False),  # document
     Column("package_changes", LargeBinary, nullable=False),  # document
     Column("changes", LargeBinary, nullable=False),
+)
+
+layer_integrity = Table(
+    "layer_integrity",
+    metadata,
+    _of("layer_change.layer_id", "layer_id", primary_key=True),
+    Column("integrity", LargeBinary, nullable=False),  # document
 )
 
 # The names in `layer_change.package_changes`, for searching.

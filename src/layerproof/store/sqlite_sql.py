@@ -102,6 +102,10 @@ SCHEMA: tuple[str, ...] = (
     "fk_image_name_view_id FOREIGN KEY(view_id) REFERENCES image_view (id) ON DELETE CASCADE "
     ")",
     "CREATE INDEX ix_image_name_view_id ON image_name (view_id)",
+    "CREATE TABLE layer_integrity ( layer_id INTEGER NOT NULL, integrity BLOB NOT NULL, "
+    "CONSTRAINT pk_layer_integrity PRIMARY KEY (layer_id), CONSTRAINT "
+    "fk_layer_integrity_layer_id FOREIGN KEY(layer_id) REFERENCES layer_change (layer_id) ON "
+    "DELETE CASCADE )",
     "CREATE TABLE package ( contents_id INTEGER NOT NULL, position INTEGER NOT NULL, type "
     "TEXT NOT NULL, name TEXT NOT NULL, version TEXT NOT NULL, path BLOB NOT NULL, "
     "architecture TEXT NOT NULL, source TEXT NOT NULL, source_version TEXT NOT NULL, licence "
@@ -114,6 +118,16 @@ SCHEMA: tuple[str, ...] = (
     "FOREIGN KEY(layer_id) REFERENCES layer_change (layer_id) ON DELETE CASCADE ) WITHOUT "
     "ROWID",
     "CREATE INDEX ix_package_change_name ON package_change (name)",
+    "CREATE TABLE package_manifests ( contents_id INTEGER NOT NULL, manifests BLOB NOT NULL, "
+    "CONSTRAINT pk_package_manifests PRIMARY KEY (contents_id), CONSTRAINT "
+    "fk_package_manifests_contents_id FOREIGN KEY(contents_id) REFERENCES contents (id) ON "
+    "DELETE CASCADE )",
+    "CREATE TABLE package_script ( contents_id INTEGER NOT NULL, position INTEGER NOT NULL, "
+    "sha256 BLOB NOT NULL, package TEXT NOT NULL, kind TEXT NOT NULL, path BLOB NOT NULL, "
+    "CONSTRAINT pk_package_script PRIMARY KEY (contents_id, position), CONSTRAINT "
+    "fk_package_script_contents_id FOREIGN KEY(contents_id) REFERENCES contents (id) ON "
+    "DELETE CASCADE ) WITHOUT ROWID",
+    "CREATE INDEX ix_package_script_sha256 ON package_script (sha256)",
     "CREATE TABLE path_filter ( contents_id INTEGER NOT NULL, hashes BLOB NOT NULL, "
     "CONSTRAINT pk_path_filter PRIMARY KEY (contents_id), CONSTRAINT "
     "fk_path_filter_contents_id FOREIGN KEY(contents_id) REFERENCES contents (id) ON DELETE "
@@ -190,6 +204,29 @@ STATEMENTS: Mapping[str, str] = {
         ":name, :version, :path, :architecture, :source, :source_version, :licence, "
         ":distribution)"
     ),
+    "contents_manifests": (
+        "SELECT package_manifests.manifests FROM contents JOIN package_manifests ON contents.id = "
+        "package_manifests.contents_id WHERE contents.diff_id = :diff_id"
+    ),
+    "put_manifests": (
+        "INSERT INTO package_manifests (contents_id, manifests) VALUES (:contents_id, :manifests)"
+    ),
+    "scripts_of": (
+        "SELECT contents.diff_id, package_script.package, package_script.kind, "
+        "package_script.path, package_script.sha256 FROM contents JOIN package_script ON "
+        "contents.id = package_script.contents_id WHERE contents.diff_id IN (:keys*) ORDER BY "
+        "package_script.contents_id, package_script.position"
+    ),
+    "trusted_scripts": (
+        "SELECT DISTINCT package_script.sha256, layer.chain_id FROM package_script JOIN contents "
+        "ON contents.id = package_script.contents_id JOIN layer ON layer.diff_id = "
+        "contents.diff_id JOIN trust_chain ON trust_chain.chain_id = layer.chain_id WHERE "
+        "package_script.sha256 IN (:keys*)"
+    ),
+    "put_script": (
+        "INSERT INTO package_script (contents_id, position, sha256, package, kind, path) VALUES "
+        "(:contents_id, :position, :sha256, :package, :kind, :path)"
+    ),
     "drop_contents": (
         "DELETE FROM contents WHERE contents.id = :id"
     ),
@@ -240,9 +277,11 @@ STATEMENTS: Mapping[str, str] = {
     ),
     "layer_records": (
         "SELECT layer.chain_id, layer.parent, layer.position, layer.diff_id, analyser_set.names, "
-        "layer_change.counts, layer_change.package_changes, layer_change.changes FROM layer JOIN "
-        "layer_change ON layer.id = layer_change.layer_id JOIN analyser_set ON analyser_set.id = "
-        "layer_change.analyser_set_id WHERE layer.chain_id IN (:keys*)"
+        "layer_change.counts, layer_change.package_changes, layer_change.changes, "
+        "layer_integrity.integrity FROM layer JOIN layer_change ON layer.id = "
+        "layer_change.layer_id JOIN analyser_set ON analyser_set.id = "
+        "layer_change.analyser_set_id LEFT OUTER JOIN layer_integrity ON layer_change.layer_id = "
+        "layer_integrity.layer_id WHERE layer.chain_id IN (:keys*)"
     ),
     "layer_ids": (
         "SELECT layer.chain_id, layer.id FROM layer WHERE layer.chain_id IN (:keys*)"
@@ -258,6 +297,9 @@ STATEMENTS: Mapping[str, str] = {
     "put_layer_change": (
         "INSERT INTO layer_change (layer_id, analyser_set_id, counts, package_changes, changes) "
         "VALUES (:layer_id, :analyser_set_id, :counts, :package_changes, :changes)"
+    ),
+    "put_layer_integrity": (
+        "INSERT INTO layer_integrity (layer_id, integrity) VALUES (:layer_id, :integrity)"
     ),
     "drop_layer_change": (
         "DELETE FROM layer_change WHERE layer_change.layer_id = :layer_id"

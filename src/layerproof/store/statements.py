@@ -38,8 +38,11 @@ from layerproof.store.schema import (
     image_view,
     layer,
     layer_change,
+    layer_integrity,
     package,
     package_change,
+    package_manifests,
+    package_script,
     path_filter,
     trust,
     trust_chain,
@@ -167,10 +170,33 @@ def _contents(insert: _Insert) -> Mapping[str, Executable]:
         "put_path_filter": insert.plain(path_filter),
         "put_file_filter": insert.plain(file_filter),
         "put_package": insert.plain(package),
+        "contents_manifests": select(package_manifests.c.manifests)
+        .select_from(contents.join(package_manifests))
+        .where(_is(contents.c.diff_id)),
+        "put_manifests": insert.plain(package_manifests),
+        "scripts_of": select(contents.c.diff_id, *_script_columns())
+        .select_from(contents.join(package_script))
+        .where(_in(contents.c.diff_id))
+        .order_by(package_script.c.contents_id, package_script.c.position),
+        # Layers of trusted images, dead trust included, with such a script.
+        "trusted_scripts": select(package_script.c.sha256, layer.c.chain_id)
+        .distinct()
+        .select_from(
+            package_script.join(contents)
+            .join(layer, layer.c.diff_id == contents.c.diff_id)
+            .join(trust_chain, trust_chain.c.chain_id == layer.c.chain_id)
+        )
+        .where(_in(package_script.c.sha256)),
+        "put_script": insert.plain(package_script),
         "drop_contents": delete(contents).where(_is(contents.c.id)),
         "blobs": select(blob.c.digest, blob.c.diff_id).where(_in(blob.c.digest)),
         "put_blob": insert.ignore(blob),
     }
+
+
+def _script_columns() -> tuple[Column[Any], ...]:
+    c = package_script.c
+    return c.package, c.kind, c.path, c.sha256
 
 
 def _package_columns() -> tuple[Column[Any], ...]:
@@ -236,8 +262,9 @@ def _layers(insert: _Insert) -> Mapping[str, Executable]:
             layer_change.c.counts,
             layer_change.c.package_changes,
             layer_change.c.changes,
+            layer_integrity.c.integrity,
         )
-        .select_from(layer.join(layer_change).join(analyser_set))
+        .select_from(layer.join(layer_change).join(analyser_set).outerjoin(layer_integrity))
         .where(_in(layer.c.chain_id)),
         "layer_ids": select(layer.c.chain_id, layer.c.id).where(_in(layer.c.chain_id)),
         "layer_change_sets": select(layer_change.c.layer_id, layer_change.c.analyser_set_id).where(
@@ -245,6 +272,7 @@ def _layers(insert: _Insert) -> Mapping[str, Executable]:
         ),
         "put_layer": insert.ignore(layer),
         "put_layer_change": insert.plain(layer_change),
+        "put_layer_integrity": insert.plain(layer_integrity),
         "drop_layer_change": delete(layer_change).where(_is(layer_change.c.layer_id)),
         "put_package_change": insert.plain(package_change),
     }

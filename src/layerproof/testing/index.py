@@ -14,6 +14,7 @@ from layerproof.model.contents import BlobRecord, ChainRecord, Contents
 from layerproof.model.digest import ChainId, DiffId, Digest
 from layerproof.model.event import Event, EventKind
 from layerproof.model.image import Image
+from layerproof.model.ownership import PackageScript
 from layerproof.model.package import Package, PackageChange
 from layerproof.model.record import VerdictRecord
 from layerproof.model.trust import TrustRecord
@@ -80,6 +81,27 @@ class MemoryIndex:
     def package_lists(self, diff_ids: Collection[DiffId]) -> Mapping[DiffId, PackageList]:
         """Packages and package files of those that are known."""
         return {d: PackageList(row.packages, row.package_files) for d, row in self._rows(diff_ids)}
+
+    def manifests(self, diff_id: DiffId) -> bytes | None:
+        """The encoded package manifests; None if there are none, or the contents are not known."""
+        row = self._contents.get(diff_id)
+        return (row.manifests or None) if row is not None else None
+
+    def scripts(self, diff_ids: Collection[DiffId]) -> Mapping[DiffId, tuple[PackageScript, ...]]:
+        """The package scripts of those that have some."""
+        return {d: row.scripts for d, row in self._rows(diff_ids) if row.scripts}
+
+    def trusted_scripts(self, digests: Collection[bytes]) -> Mapping[bytes, Collection[ChainId]]:
+        """By script (sha256), the layers of trusted images that hold it."""
+        trusted = {chain_id for record in self._trust.values() for chain_id in record.chain_ids}
+        found: dict[bytes, set[ChainId]] = {}
+        for chain_id, diff_id in self._layers.items():
+            row = self._contents.get(diff_id)
+            if chain_id in trusted and row is not None:
+                for script in row.scripts:
+                    if script.sha256 in digests:
+                        found.setdefault(script.sha256, set()).add(chain_id)
+        return found
 
     def put_contents(self, contents: Contents, blob: BlobRecord | None) -> None:
         """Insert, or replace a row made with other analysers."""

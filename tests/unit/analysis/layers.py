@@ -3,7 +3,7 @@
 from layerproof.analysis.dispatch import Dispatch, LayerResult
 from layerproof.analysis.interface import HEAD_BYTES, Analyser, Facts
 from layerproof.analysis.registry import ANALYSERS
-from layerproof.model.entry import FILE, HARDLINK, NO_DIGEST, EntryTable
+from layerproof.model.entry import DIRECTORY, FILE, HARDLINK, NO_DIGEST, SYMLINK, EntryTable
 from layerproof.model.package import Package
 
 
@@ -75,4 +75,15 @@ def reasons(facts: Facts) -> str:
     return "; ".join(skip.reason for skip in facts.skipped)
 
 
-__all__ = ["FILE", "HARDLINK", "add", "analyser", "names", "read", "reasons", "run"]
+__all__ = [
+    "DIRECTORY",
+    "FILE",
+    "HARDLINK",
+    "SYMLINK",
+    "add",
+    "analyser",
+    "names",
+    "read",
+    "reasons",
+    "run",
+]

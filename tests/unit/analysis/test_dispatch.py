@@ -84,7 +84,7 @@ def test_real_tables_name_the_known_places() -> None:
         for path in (STATUS, b"var/lib/dpkg/status.d/bash", b"etc/os-release", SITE, b"etc/passwd")
     }
     assert wanted == {
-        STATUS: {"dpkg"},
+        STATUS: {"dpkg", "manifests"},
         b"var/lib/dpkg/status.d/bash": {"dpkg"},
         b"etc/os-release": {"apk", "dpkg", "os-release"},
         SITE: {"python"},
@@ -181,7 +181,10 @@ def test_file_too_large_to_keep_is_reported_and_lists_nothing() -> None:
     result = analysis.finish(EntryTable())
     assert result.packages == ()
     assert result.package_files == (STATUS,)
-    assert result.skipped == (("dpkg", STATUS, "larger than 64 MiB"),)
+    assert result.skipped == (
+        ("dpkg", STATUS, "larger than 64 MiB"),
+        ("manifests", STATUS, "larger than 64 MiB"),
+    )
 
 
 def test_hard_link_to_a_file_too_large_to_keep_is_reported_too() -> None:

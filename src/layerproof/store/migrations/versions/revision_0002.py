@@ -1,4 +1,8 @@
-"""Events, verdict records, withdrawals. Revision 0002."""
+"""Package manifests and scripts, integrity facts, events, verdict records, withdrawals.
+
+Revision 0002. Rows of the first schema were made by older analysers, so their layers are read again
+and get the new facts.
+"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -11,6 +15,48 @@ KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 def upgrade() -> None:
     """Add tables."""
+    op.create_table(
+        "package_manifests",
+        sa.Column("contents_id", KEY, nullable=False),
+        sa.Column("manifests", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["contents_id"],
+            ["contents.id"],
+            name="fk_package_manifests_contents_id",
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("contents_id", name="pk_package_manifests"),
+    )
+    op.create_table(
+        "package_script",
+        sa.Column("contents_id", KEY, nullable=False),
+        sa.Column("position", sa.Integer(), nullable=False),
+        sa.Column("sha256", sa.LargeBinary(), nullable=False),
+        sa.Column("package", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("path", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["contents_id"],
+            ["contents.id"],
+            name="fk_package_script_contents_id",
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("contents_id", "position", name="pk_package_script"),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("ix_package_script_sha256", "package_script", ["sha256"], unique=False)
+    op.create_table(
+        "layer_integrity",
+        sa.Column("layer_id", KEY, nullable=False),
+        sa.Column("integrity", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["layer_id"],
+            ["layer_change.layer_id"],
+            name="fk_layer_integrity_layer_id",
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("layer_id", name="pk_layer_integrity"),
+    )
     op.create_table(
         "event",
         sa.Column("id", KEY, nullable=False),
