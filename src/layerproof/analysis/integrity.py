@@ -10,7 +10,8 @@ Layers are applied from the lowest up, each together with the tree that it leave
    A path that is not there is no alteration: leaving out documentation is common.
 4. A change of a path is *verified* if a package that this layer adds or changes owns it, this layer
    states the package's checksum, and the file has it; a symbolic link, if it leads to such a file;
-   a deletion, if the package owned the path before and no longer lists it. What the layer says is
+   a deletion, if the package owned the path before and no longer lists it; what the scripts of an
+   upgraded package are known to write (`_GENERATED`). What the layer says is
    compared with what the layer brings: that excludes accidents and carelessness, not a forger.
 5. An executable is *foreign* if no database lists it and it is not part of an installed Node
    package. The package databases' own scripts are not looked at here.
@@ -42,10 +43,20 @@ MAX_LISTED = 20_000  # altered and foreign files of one layer
 _MERGED = (b"bin", b"lib", b"lib32", b"lib64", b"libx32", b"sbin")  # that may be links into /usr
 _DATABASES = (b"var/lib/dpkg/", b"lib/apk/db/", b"usr/lib/apk/db/")
 _SYSTEM = (PackageType.DEB, PackageType.APK)
+_REDIRECTED = ChangeKind.REDIRECTED
 _IS_FILE = bytes(kind == FILE for kind in range(256))
 _BY_SIZE = {size: checksum for checksum, size in CHECKSUM_BYTES.items()}
 _PROGRAMS = ("elf", "script")
-_CHECKED = (ChangeKind.REPLACED, ChangeKind.ATTRIBUTES, ChangeKind.DELETED)
+_CHECKED = (
+    ChangeKind.REPLACED,
+    ChangeKind.ATTRIBUTES,
+    ChangeKind.DELETED,
+    ChangeKind.REDIRECTED,
+)
+# What a package's own scripts write when it is upgraded, by package; no database lists it.
+_GENERATED = {
+    (PackageType.DEB, "ca-certificates"): (b"etc/ssl/certs/", b"etc/ca-certificates.conf"),
+}
 
 
 class OwnershipTree:
@@ -305,16 +316,28 @@ class _Layer:
             return
         digests = {path: (m, digest) for m in mine for path, digest in stated(m).items()}
         listed = {path: manifest.package for manifest in mine for path in manifest.paths}
+        generated = {
+            prefix: name
+            for (kind, name), prefixes in _GENERATED.items()
+            if self._changed.get((kind, name)) is PackageChangeKind.CHANGED
+            for prefix in prefixes
+        }
+        found: dict[bytes, str] = {}
         for change in changes:
             if change.kind not in _CHECKED:
                 continue
-            names = (change.path, self._owners.old_name(change.path))
+            # a redirection is the doing of a link
+            path = change.by or change.path if change.kind is _REDIRECTED else change.path
+            names = (path, self._owners.old_name(path))
             if change.kind is ChangeKind.DELETED:
                 package = self._dropped(names, listed)
             else:
-                package = self._brought(change.path, names, digests, listed)
+                package = self._brought(path, names, digests, listed)
+            if package is None and path.startswith(tuple(generated)):
+                package = next(p for prefix, p in generated.items() if path.startswith(prefix))
             if package is not None:
-                yield change.path, package
+                found[change.path] = package
+        yield from found.items()
 
     def _brought(
         self,

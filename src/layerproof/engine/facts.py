@@ -4,7 +4,7 @@ Reads the index, decides nothing. What only serves to explain (`near`) is looked
 active trust touches the image.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from layerproof.engine.ports import ImageRecord, Index
@@ -14,6 +14,7 @@ from layerproof.model.contents import ChainRecord
 from layerproof.model.digest import ChainId, DiffId, Digest
 from layerproof.model.facts import COMMAND_LINE, Context, ImageFacts, KnownImage, LayerFacts
 from layerproof.model.image import Image, Layer
+from layerproof.model.ownership import PackageScript
 from layerproof.model.trust import TrustRecord
 from layerproof.oci import changecodec
 from layerproof.rules.claims import Claim, claims, starts_with_history
@@ -33,11 +34,12 @@ def gather(
     left out, because nobody judges them, unless `whole`. Raises IndexUnavailableError."""
     chains = index.chains([layer.chain_id for layer in image.layers])
     layer_facts = index.layer_facts({layer.diff_id for layer in image.layers})
+    scripts = _brought(image, index.scripts({layer.diff_id for layer in image.layers}))
     trust = tuple(index.trust_of([layer.chain_id for layer in image.layers]))
     active = [record for record in trust if record.active(now)]
     base = 0 if whole else _sure_base(image, active)
     layers = tuple(
-        _layer(layer, chain, layer_facts, decode=layer.position >= base)
+        _layer(layer, chain, layer_facts, scripts[layer.position], decode=layer.position >= base)
         for layer, chain in zip(image.layers, chains, strict=True)
     )
     return ImageFacts(
@@ -49,6 +51,7 @@ def gather(
         near=() if active else _near(index, image, trust),
         below=_below(index, image, active),
         context=context,
+        known_scripts=_known_scripts(index, layers[base:], now),
         withdrawn=tuple(
             index.withdrawals_of(
                 [layer.chain_id for layer in image.layers],
@@ -84,13 +87,40 @@ def _layer(
     layer: Layer,
     chain: ChainRecord | None,
     facts: Mapping[DiffId, Mapping[str, object]],
+    scripts: tuple[PackageScript, ...],
     *,
     decode: bool,
 ) -> LayerFacts:
     if chain is None or layer.diff_id not in facts:
         return LayerFacts(layer, changes=None)
     changes = changecodec.decode(chain.changes) if decode else ChangeSet(counts=chain.counts)
-    return LayerFacts(layer, changes, chain.package_changes, facts[layer.diff_id])
+    return LayerFacts(
+        layer, changes, chain.package_changes, facts[layer.diff_id], chain.integrity, scripts
+    )
+
+
+def _brought(
+    image: Image, scripts: Mapping[DiffId, tuple[PackageScript, ...]]
+) -> list[tuple[PackageScript, ...]]:
+    """Per layer, the scripts whose text no layer below has."""
+    below: set[bytes] = set()
+    found = []
+    for layer in image.layers:
+        own = scripts.get(layer.diff_id, ())
+        found.append(tuple(script for script in own if script.sha256 not in below))
+        below.update(script.sha256 for script in own)
+    return found
+
+
+def _known_scripts(index: Index, layers: Sequence[LayerFacts], now: datetime) -> frozenset[bytes]:
+    """Those of these layers' scripts that layers of images that are trusted now have, too."""
+    digests = {script.sha256 for layer in layers for script in layer.scripts}
+    if not digests:
+        return frozenset()
+    holders = index.trusted_scripts(digests)
+    trust = index.trust_of({chain_id for chains in holders.values() for chain_id in chains})
+    trusted = {chain for record in trust if record.active(now) for chain in record.chain_ids}
+    return frozenset(d for d, chains in holders.items() if not trusted.isdisjoint(chains))
 
 
 def _claimed(index: Index, image: Image) -> dict[str, tuple[KnownImage, ...]]:

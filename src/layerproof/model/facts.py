@@ -10,6 +10,7 @@ from datetime import datetime
 from layerproof.model.change import ChangeSet
 from layerproof.model.digest import ChainId
 from layerproof.model.image import Image, Layer
+from layerproof.model.ownership import NO_INTEGRITY, Integrity, PackageScript
 from layerproof.model.package import PackageChange
 from layerproof.model.trust import TrustRecord
 from layerproof.model.verdict import Base
@@ -24,6 +25,8 @@ class LayerFacts:
     changes: ChangeSet | None
     package_changes: tuple[PackageChange, ...] = ()
     facts: Mapping[str, object] = field(default_factory=dict)  # by analyser id
+    integrity: Integrity = NO_INTEGRITY
+    scripts: tuple[PackageScript, ...] = ()  # those that no layer below has
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,8 @@ class ImageFacts:
     context: Context = COMMAND_LINE
     # trusted images of the index, this one too, whose top is one of this image's ChainIDs
     below: Mapping[ChainId, tuple[KnownImage, ...]] = field(default_factory=dict)
+    # sha256 of those scripts of its layers that layers of images that are trusted now have, too
+    known_scripts: frozenset[bytes] = frozenset()
     # every withdrawal of one of its layers or contents, released ones too
     withdrawn: tuple[Withdrawal, ...] = ()
 

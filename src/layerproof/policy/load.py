@@ -8,6 +8,7 @@
 4. All problems are reported at once, each with file, line, column and what to do.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from hashlib import sha256
@@ -136,6 +137,8 @@ class _Reader(Nodes):
             return self._globs(setting, keys, default)
         if setting.kind == "words":
             return self._words(setting, keys, default)
+        if setting.kind == "texts":
+            return self._texts(setting, keys, default)
         if setting.key not in keys:
             return default
         node = keys[setting.key].value
@@ -176,6 +179,23 @@ class _Reader(Nodes):
             known = isinstance(item.value, str) and item.value in setting.choices
             self.checked(item, known, one_of(setting.choices))
         return tuple(word for word in setting.choices if word in [i.value for i in node.value])
+
+    def _texts(
+        self, setting: Setting, keys: Mapping[str, Item], default: tuple[str, ...]
+    ) -> tuple[str, ...]:
+        if setting.key not in keys:
+            return default
+        node = keys[setting.key].value
+        if not isinstance(node.value, list) or len(node.value) > MAX_GLOBS:
+            self.note(node, f"not a list of at most {MAX_GLOBS} texts", f"write {setting.example}")
+            return default
+        good = []
+        for item in node.value:
+            fits = isinstance(item.value, str) and re.fullmatch(setting.form, item.value)
+            self.checked(item, bool(fits), setting.example)
+            if fits:
+                good.append(item.value)
+        return tuple(dict.fromkeys(good))
 
     def _list(self, node: Node, setting: Setting) -> tuple[str, ...]:
         if not isinstance(node.value, list) or len(node.value) > MAX_GLOBS:

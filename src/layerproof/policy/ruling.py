@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from layerproof.model.finding import Effect, Severity
-from layerproof.rules.interface import Rule, RuleSettings, settings_of
+from layerproof.rules.interface import Rule, RuleSettings, Setting, settings_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ def rule_policy(rule: Rule[Any], document: Mapping[str, Any]) -> RulePolicy:
     if values.keys() != schema.keys():
         raise ValueError("written for other settings")
     for name, setting in schema.items():
-        values[name] = _value(setting.kind, setting.choices, values[name])
+        values[name] = _value(setting, values[name])
     return RulePolicy(
         settings=replace(rule.settings(), **values),
         effect=Effect(document["effect"]),
@@ -41,16 +41,16 @@ def rule_policy(rule: Rule[Any], document: Mapping[str, Any]) -> RulePolicy:
     )
 
 
-def _value(kind: str, choices: tuple[str, ...], value: Any) -> object:
-    if kind == "globs":
-        if isinstance(value, list) and all(isinstance(glob, str) for glob in value):
+def _value(setting: Setting, value: Any) -> object:
+    if setting.kind in ("globs", "texts"):
+        if isinstance(value, list) and all(isinstance(item, str) for item in value):
             return tuple(value)
-    elif kind == "words":
-        if isinstance(value, list) and all(word in choices for word in value):
+    elif setting.kind == "words":
+        if isinstance(value, list) and all(word in setting.choices for word in value):
             return tuple(value)
-    elif kind == "flag":
+    elif setting.kind == "flag":
         if isinstance(value, bool):
             return value
-    elif value in choices:
+    elif value in setting.choices:
         return value
     raise TypeError("not a value of this setting")

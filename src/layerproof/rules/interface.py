@@ -34,13 +34,15 @@ class Setting(NamedTuple):
     """One key below `rules.<id>` in a policy file."""
 
     key: str
-    kind: str  # "globs", "flag", "choice" or "words"
+    kind: str  # "globs", "flag", "choice", "words" or "texts"
     choices: tuple[str, ...] = ()  # of a choice, and of words
     extra_key: str = ""  # of globs: the key that adds to the default list instead
     may_be_empty: bool = False  # of globs
     may_be_everything: bool = True  # of globs: whether `/**` is allowed
     # of globs: each begins with one of these, where `*` is any one segment; empty: with anything
     below: tuple[str, ...] = ()
+    form: str = ""  # of texts: a regular expression that each matches as a whole
+    example: str = ""  # of texts
 
 
 def globs(
@@ -70,6 +72,12 @@ def choice(key: str, choices: tuple[str, ...], *, default: str) -> Any:
 def words(key: str, choices: tuple[str, ...], *, default: tuple[str, ...] = ()) -> Any:
     """A field that holds a list of some of a few words."""
     return field(default=default, metadata={"setting": Setting(key, "words", choices)})
+
+
+def texts(key: str, *, form: str, example: str, default: tuple[str, ...] = ()) -> Any:
+    """A field that holds a list of texts of one form."""
+    setting = Setting(key, "texts", form=form, example=example)
+    return field(default=default, metadata={"setting": setting})
 
 
 def settings_of(settings: type[RuleSettings]) -> dict[str, Setting]:

@@ -17,6 +17,9 @@ Judged are the changes that a layer makes to the tree below it (`layerproof.mode
       on paths that are not protected, and when an existing file gains such a right, has it and
       gets other contents, another owner or a wider mode; for devices, when anything changes.
    The built-in exceptions do not free of a and c, an operator's own do.
+   d. A change that belongs to a verified package upgrade does not count, unless `packageUpgrades`
+      says so: the layer adds or changes the package that owns the path, and the path is what this
+      package states (`layerproof.analysis.integrity`). A right that the file gains counts anyway.
 3. On the lowest layer of an image nothing lies below that could be changed, and what a root file
    system brings is judged by `trusted-base`: 2a and 2c begin with the second layer.
 4. A layer that was not indexed makes `unknown`, and so does one whose changes are counted but not
@@ -45,7 +48,7 @@ from layerproof.model.facts import ImageFacts, LayerFacts
 from layerproof.model.finding import Finding, Severity, Status
 from layerproof.oci.additions import SENSITIVE_ADDITIONS
 from layerproof.rules.globs import GlobSet, canonical, is_wild, parents
-from layerproof.rules.interface import RuleSettings, flag, globs
+from layerproof.rules.interface import RuleSettings, choice, flag, globs
 from layerproof.rules.text import plural, shell_word, show_path, show_text
 
 MAX_FINDINGS = 50  # per layer, before the rest is summed up
@@ -83,6 +86,7 @@ class ProtectedPathSettings(RuleSettings):
         "except", "extraExcept", may_be_empty=True, may_be_everything=False
     )
     privileged: bool = flag("privileged", default=True)  # whether 2c is judged
+    package_upgrades: str = choice("packageUpgrades", ("allow", "refuse"), default="allow")
 
 
 class Hit(NamedTuple):
@@ -127,6 +131,7 @@ class ProtectedPath:
         if not facts.above_base:
             return ()
         lists = _Lists(settings)
+        allowed = settings.package_upgrades == "allow"
         found: list[Finding] = []
         for layer in facts.above_base:
             if layer.changes is None:
@@ -134,16 +139,20 @@ class ProtectedPath:
             else:
                 if missing := _not_listed(layer.changes):
                     found.append(self._incomplete(facts, layer, missing))
-                found.extend(self._judge(layer, layer.changes.changes, lists))
+                changes = layer.changes.changes
+                found.extend(self._judge(layer, changes, lists, allowed=allowed))
         return tuple(found)
 
     def _judge(
-        self, layer: LayerFacts, changes: Iterable[Change], lists: "_Lists"
+        self, layer: LayerFacts, changes: Iterable[Change], lists: "_Lists", *, allowed: bool
     ) -> Iterable[Finding]:
         above = layer.layer.position > 0
         groups: dict[tuple[str, str, bytes, bytes], list[Hit]] = {}
+        upgraded = dict(layer.integrity.verified) if allowed else {}
         for change in changes:
             hit = lists.hit(change, above=above)
+            if hit is not None and change.path in upgraded:
+                hit = lists.gained(change) if above else None
             if hit is not None:
                 groups.setdefault(hit.group, []).append(hit)
         for hits in groups.values():
@@ -237,7 +246,7 @@ class _Lists:
             return Hit(change, change.kind, glob, exact=False)
         if not above:
             return None
-        return self._created(change, change.target) or self._gained(change)
+        return self._created(change, change.target) or self.gained(change)
 
     def _protected(self, path: bytes) -> str | None:
         glob = self._paths.match(path)
@@ -262,7 +271,7 @@ class _Lists:
             glob = self._protected(b"") or self._leading_to(change)
             if glob is not None:
                 return Hit(change, ChangeKind.ATTRIBUTES, glob, exact=not is_wild(glob))
-        return self._created(change, change.path) or self._gained(change)
+        return self._created(change, change.path) or self.gained(change)
 
     def _created(self, change: Change, path: bytes) -> Hit | None:
         """Whether the change brings something new at `path`, which nobody may create."""
@@ -278,7 +287,8 @@ class _Lists:
             return None
         return Hit(change, "created", glob, exact=not is_wild(glob))
 
-    def _gained(self, change: Change) -> Hit | None:
+    def gained(self, change: Change) -> Hit | None:
+        """Whether the change gives a file rights that it had not."""
         if not self._privileged or not _rights(change):
             return None
         if self._operators.match(change.path) is not None:

@@ -2,9 +2,12 @@
 
 from typing import Any
 
+from layerproof.rules.altered_package_file import AlteredPackageFile
+from layerproof.rules.foreign_executable import ForeignExecutable
 from layerproof.rules.image_config import ImageConfig
 from layerproof.rules.interface import Rule
 from layerproof.rules.lying_base_label import LyingBaseLabel
+from layerproof.rules.package_script import PackageScripts
 from layerproof.rules.protected_path import ProtectedPath
 from layerproof.rules.trusted_base import TrustedBase
 
@@ -12,6 +15,9 @@ from layerproof.rules.trusted_base import TrustedBase
 RULES: tuple[Rule[Any], ...] = (
     TrustedBase(),
     ProtectedPath(),
+    AlteredPackageFile(),
+    ForeignExecutable(),
+    PackageScripts(),
     LyingBaseLabel(),
     ImageConfig(),
 )

@@ -130,7 +130,7 @@ class Judged:
 def policy(text: str) -> Policy:
     """From what stands below the head of a policy file."""
     head = b"apiVersion: layerproof/v1\nkind: Policy\n"
-    return load_policy(head + text.encode(), "policy.yaml")
+    return load_policy(head + text.encode(), where="policy.yaml")
 
 
 # --- packages ----------------------------------------------------------------------------------

@@ -121,7 +121,7 @@ def test_a_verdict_ends_with_an_exception_and_begins_with_a_withdrawal() -> None
     index = an_index()
     exception = PolicyException(
         images=(str(APP.manifest_digest),),
-        rules=("protected-path",),
+        rules=tuple(DEFAULT_POLICY.rules),
         reason="x",
         owner="alice",
         until="2026-06-01",

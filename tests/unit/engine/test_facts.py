@@ -59,7 +59,7 @@ def test_layer_that_a_larger_trusted_image_contains_is_still_judged(index: Memor
     add_trust(index, read(index, FIXED), by="a", reason="r", now=NOW, expires_at=None)
     verdict = evaluate(gather(index, bad, NOW), DEFAULT_POLICY)
     assert verdict.decision is Decision.REFUSE
-    assert [f.rule for f in verdict.layers[1].findings] == ["protected-path"]
+    assert "protected-path" in [f.rule for f in verdict.layers[1].findings]
 
 
 def test_changes_in_the_base_are_not_decoded_and_nothing_depends_on_them(
