@@ -58,6 +58,12 @@ class TrustError(UsageError):
     code = "bad-trust"
 
 
+class EventError(UsageError):
+    """Events that cannot be imported."""
+
+    code = "bad-event"
+
+
 class WithdrawalError(UsageError):
     """A release that cannot be done, such as of what was never withdrawn."""
 

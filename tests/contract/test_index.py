@@ -36,6 +36,7 @@ from layerproof.model.contents import BlobRecord, Contents
 from layerproof.model.digest import ChainId, DiffId, Digest
 from layerproof.model.event import EventKind
 from layerproof.model.facts import Context
+from layerproof.model.identity import Pusher
 from layerproof.model.image import Descriptor
 from layerproof.model.package import Package, PackageChangeKind, PackageType
 from layerproof.testing.index import MemoryIndex
@@ -97,7 +98,9 @@ def test_an_empty_index_knows_nothing(index: Index) -> None:
     assert index.trust_records() == []
     assert index.trust_of([unknown_chain()]) == []
     assert list(index.events()) == []
-    assert index.events_of_layers([unknown_chain()], EventKind.PUSH) == {}
+    assert index.pushers_of_layers([unknown_chain()]) == {}
+    assert index.pushers_of_images([Digest.of(b"")]) == {}
+    assert index.images_with_tops([unknown_chain()]) == []
     assert index.withdrawals() == []
     assert index.withdrawals_of([unknown_chain()], [diff("a")]) == []
     assert index.verdict(bytes(32), MONDAY) is None
@@ -658,34 +661,42 @@ def test_an_event_comes_back_equal_and_counts_once(index: Index) -> None:
     assert list(index.events()) == [event("e-2", at=TUESDAY), event()]
 
 
-def test_the_pushes_of_a_layer_are_those_of_every_image_that_holds_it(index: Index) -> None:
+def test_a_layer_was_pushed_by_whoever_pushed_an_image_that_holds_it(index: Index) -> None:
     both, other = image("ab"), image("ac", reference="docker://registry.example/other:1")
     index.put_image(both, [], MONDAY)
     index.put_image(other, [], MONDAY)
     index.put_events(
         [
-            event("1", manifest_digest=both.manifest_digest, account="alice"),
-            event("2", manifest_digest=other.manifest_digest, account="bob", at=TUESDAY),
-            event("3", manifest_digest=both.manifest_digest, kind=EventKind.PULL),
-            event("4", manifest_digest=Digest.of(b"unknown")),
-            event("5", manifest_digest=None),
+            event("1", manifest_digest=both.manifest_digest, account="alice", at=TUESDAY),
+            event("2", manifest_digest=both.manifest_digest, account="alice", at=MONDAY),
+            event("3", manifest_digest=other.manifest_digest, account="bob", at=WEDNESDAY),
+            event("4", manifest_digest=both.manifest_digest, kind=EventKind.PULL),
+            event("5", manifest_digest=Digest.of(b"unknown")),
+            event("6", manifest_digest=None),
         ]
     )
     bottom, top = both.layers
-    found = index.events_of_layers([bottom.chain_id, top.chain_id, unknown_chain()], EventKind.PUSH)
-    assert {c: [e.account for e in events] for c, events in found.items()} == {
-        bottom.chain_id: ["bob", "alice"],
-        top.chain_id: ["alice"],
+    host = event().registry
+    alice, bob = Pusher(host, "alice", MONDAY), Pusher(host, "bob", WEDNESDAY)
+    assert index.pushers_of_layers([bottom.chain_id, top.chain_id, unknown_chain()]) == {
+        bottom.chain_id: (alice, bob),
+        top.chain_id: (alice,),
+    }
+    assert both.manifest_digest is not None
+    assert index.pushers_of_images([both.manifest_digest, Digest.of(b"?")]) == {
+        both.manifest_digest: (alice,)
     }
 
 
-def test_an_image_of_many_names_does_not_multiply_its_pushes(index: Index) -> None:
-    one = image("ab")
-    for name in ("docker://registry.example/a:1", "docker://registry.example/b:1"):
-        index.put_image(replace(one, reference=name), [], MONDAY)
-    index.put_events([event("1", manifest_digest=one.manifest_digest)])
-    found = index.events_of_layers([one.layers[0].chain_id], EventKind.PUSH)
-    assert [len(events) for events in found.values()] == [1]
+def test_images_are_found_by_their_top_layer_once(index: Index) -> None:
+    base, app = image("a"), image("ab", reference="docker://registry.example/b:1")
+    for of in (base, app, replace(app, reference="docker://registry.example/c:1")):
+        index.put_image(of, [], MONDAY)
+    bottom, top = (layer.chain_id for layer in app.layers)
+    assert [r.image.config_digest for r in index.images_with_tops([bottom])] == [base.config_digest]
+    found = index.images_with_tops([bottom, top])
+    assert {r.image.config_digest for r in found} == {base.config_digest, app.config_digest}
+    assert len(found) == 2
 
 
 # --- withdrawals -------------------------------------------------------------------------------

@@ -30,6 +30,8 @@ QUERIES = {
     "package_change": "SELECT l.chain_id, t.* FROM package_change t "
     "JOIN layer l ON l.id=t.layer_id",
     "image": "SELECT t.* FROM image t",
+    "image_top": "SELECT i.config_digest, l.chain_id, t.* FROM image_top t "
+    "JOIN image i ON i.id=t.image_id JOIN layer l ON l.id=t.layer_id",
     "image_layer": "SELECT i.config_digest, l.chain_id, t.* FROM image_layer t "
     "JOIN image i ON i.id=t.image_id JOIN layer l ON l.id=t.layer_id",
 }

@@ -20,6 +20,7 @@ _COMMANDS = {
     "check": "Decide whether images may run here, layer by layer.",
     "demo": "See it work on images made on the spot, offline.",
     "diff": "Show what a layer changes, or how two images differ.",
+    "events": "Import and list who pushed and pulled what.",
     "find": "Find the layers and images that hold a path, package or file.",
     "index": "Read images into the layer index.",
     "policy": "Write a policy file, and see whether it can be used.",

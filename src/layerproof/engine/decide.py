@@ -15,7 +15,7 @@ trust and withdrawals have times. The images that a claim is compared with have 
 import json
 from collections.abc import Iterable
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
 from layerproof import __version__
@@ -27,7 +27,10 @@ from layerproof.model.facts import COMMAND_LINE, Context, ImageFacts
 from layerproof.model.image import Image
 from layerproof.model.record import VerdictRecord
 from layerproof.policy.exceptions import end_of
+from layerproof.policy.groups import made_at
 from layerproof.policy.model import Policy
+from layerproof.policy.ruling import RulePolicy
+from layerproof.rules.interface import settings_of
 
 _ID_DIGITS = 24
 _FOREVER = datetime(9999, 1, 1, tzinfo=UTC)
@@ -131,7 +134,41 @@ def _holds_until(facts: ImageFacts, policy: Policy, now: datetime) -> datetime:
 def _moments(facts: ImageFacts, policy: Policy) -> Iterable[datetime]:
     for trust in (*facts.trust, *facts.near):
         yield from filter(None, (trust.added_at, trust.expires_at, trust.revoked_at))
+    for record in facts.builds:
+        yield from filter(None, (record.added_at, record.expires_at, record.revoked_at))
     for withdrawal in facts.withdrawn:
         yield from filter(None, (withdrawal.withdrawn_at, withdrawal.released_at))
     for exception in policy.exceptions:
         yield end_of(exception.until)
+    for layer in facts.layers:
+        yield from (pusher.first_at for pusher in layer.pushers)
+    # What grows too old does so right after the last moment of its last day.
+    days = {value for rules in _every_rule(policy) for value in _days(rules)}
+    days |= {group.max_age_days for group in policy.groups if group.max_age_days is not None}
+    for moment in _aging(facts):
+        for count in days:
+            with suppress(OverflowError):
+                yield moment + timedelta(days=count, microseconds=1)
+
+
+def _aging(facts: ImageFacts) -> Iterable[datetime]:
+    """Moments from which rules and groups count days."""
+    for record in sorted(facts.builds, key=lambda r: r.added_at)[1:]:  # newer than another
+        yield record.added_at
+    for known in (known for images in facts.tops.values() for known in images):
+        yield from (pusher.first_at for pusher in known.pushers)
+        made = made_at(known)
+        if made is not None:
+            yield made
+
+
+def _every_rule(policy: Policy) -> Iterable[RulePolicy]:
+    yield from policy.rules.values()
+    for block in policy.blocks:
+        yield from block.rules.values()
+
+
+def _days(rule: RulePolicy) -> Iterable[int]:
+    for name, setting in settings_of(type(rule.settings)).items():
+        if setting.kind == "days":
+            yield getattr(rule.settings, name)

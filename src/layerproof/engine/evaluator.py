@@ -5,7 +5,9 @@ The steps are those of the design, "The decision, in order":
 1. Parsing and verifying came before: facts exist only for bytes that match their digests. Of the
    policy, what holds for this image in this place (`layerproof.policy.blocks`).
 2. Base: walk the ChainIDs from the top down; the first that is the top of a trusted image ends it
-   (`match: prefix`: that is any layer of one). Dead trust does not count, and a note says so.
+   (`match: prefix`: that is any layer of one). An image is trusted because somebody declared it, or
+   because a group of the policy vouches for it (`layerproof.policy.groups`). Dead trust does not
+   count, and a note says so.
 3. Each layer above the base is judged by every rule of the policy.
 4. Without a base, `trusted-base` fails for the image, and no layer is better than that finding.
 5. Claims about the base are a rule like the others. Findings that an exception of the policy frees
@@ -34,6 +36,7 @@ from layerproof.model.image import Image
 from layerproof.model.trust import TrustRecord
 from layerproof.model.verdict import TRUST_ORDER, Base, Decision, LayerVerdict, Trust, Verdict
 from layerproof.policy.exceptions import excuse
+from layerproof.policy.groups import Voucher, vouchers
 from layerproof.policy.model import BaseMatch, Policy
 from layerproof.policy.ruling import RulePolicy
 from layerproof.rules.interface import Rule
@@ -61,8 +64,10 @@ def evaluate(
     image = facts.image
     digest, policy = policy.digest, policy.at(image.reference, facts.context)
     # 2. base
-    base = find_base(image, facts.trust, facts.now, policy.match)
-    facts = replace(facts, base=base, layers=_every_layer(facts))
+    declared = find_base(image, facts.trust, facts.now, policy.match)
+    found, almost = vouchers(policy.groups, policy.identities, facts)
+    base = _higher(declared, image, found)
+    facts = replace(facts, base=base, layers=_every_layer(facts), identities=policy.identities)
     # 3. to 5. rules
     findings, judged = _findings(facts, policy, rules)
     findings, excused = excuse(findings, image, policy.exceptions, facts.now)
@@ -91,7 +96,13 @@ def evaluate(
             "model": None,
         },
         message=policy.message if decision is Decision.REFUSE else "",
-        notes=(*image.notes, *_dead_notes(facts), *excused, *(() if judged else (_NOBODY_JUDGED,))),
+        notes=(
+            *image.notes,
+            *_dead_notes(facts),
+            *almost,
+            *excused,
+            *(() if judged else (_NOBODY_JUDGED,)),
+        ),
     )
 
 
@@ -114,6 +125,15 @@ def find_base(
             newest = max(tops, key=lambda record: (record.added_at, record.id))
             return Base(newest.reference, layer.chain_id, layer.position + 1)
     return None
+
+
+def _higher(declared: Base | None, image: Image, found: Iterable[Voucher]) -> Base | None:
+    """Step 2 with the policy's groups. What somebody declared stands before a group as high."""
+    heights = {layer.chain_id: layer.position + 1 for layer in image.layers}
+    best = max(found, key=lambda voucher: heights[voucher.chain_id], default=None)
+    if best is None or (declared is not None and declared.layers >= heights[best.chain_id]):
+        return declared
+    return Base(best.reference, best.chain_id, heights[best.chain_id])
 
 
 def _every_layer(facts: ImageFacts) -> tuple[LayerFacts, ...]:

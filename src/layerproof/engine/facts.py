@@ -5,6 +5,7 @@ active trust touches the image.
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from layerproof.engine.ports import ImageRecord, Index
@@ -38,8 +39,13 @@ def gather(
     trust = tuple(index.trust_of([layer.chain_id for layer in image.layers]))
     active = [record for record in trust if record.active(now)]
     base = 0 if whole else _sure_base(image, active)
+    pushers = index.pushers_of_layers([layer.chain_id for layer in image.layers[base:]])
     layers = tuple(
-        _layer(layer, chain, layer_facts, scripts[layer.position], decode=layer.position >= base)
+        replace(
+            _layer(layer, chain, layer_facts, decode=layer.position >= base),
+            pushers=pushers.get(layer.chain_id, ()),
+            scripts=scripts[layer.position],
+        )
         for layer, chain in zip(image.layers, chains, strict=True)
     )
     return ImageFacts(
@@ -50,6 +56,8 @@ def gather(
         claimed=_claimed(index, image),
         near=() if active else _near(index, image, trust),
         below=_below(index, image, active),
+        tops=_tops(index, image),
+        builds=_builds(index, trust),
         context=context,
         known_scripts=_known_scripts(index, layers[base:], now),
         withdrawn=tuple(
@@ -83,20 +91,37 @@ def _below(
     return found
 
 
+def _tops(index: Index, image: Image) -> dict[ChainId, tuple[KnownImage, ...]]:
+    """The images that end at one of the image's layers, and who pushed these."""
+    records = index.images_with_tops([layer.chain_id for layer in image.layers])
+    manifests = {r.image.manifest_digest for r in records} - {None}
+    pushers = index.pushers_of_images({digest for digest in manifests if digest is not None})
+    found: dict[ChainId, tuple[KnownImage, ...]] = {}
+    for record in sorted(records, key=lambda r: r.image.config_digest):
+        digest = record.image.manifest_digest
+        known = KnownImage(record.image, record.names, pushers.get(digest, ()) if digest else ())
+        top = record.image.top
+        if top is not None:
+            found[top] = (*found.get(top, ()), known)
+    return found
+
+
+def _builds(index: Index, trust: Collection[TrustRecord]) -> tuple[TrustRecord, ...]:
+    names = {record.reference for record in trust}
+    return tuple(r for r in index.trust_records() if r.reference in names) if names else ()
+
+
 def _layer(
     layer: Layer,
     chain: ChainRecord | None,
     facts: Mapping[DiffId, Mapping[str, object]],
-    scripts: tuple[PackageScript, ...],
     *,
     decode: bool,
 ) -> LayerFacts:
     if chain is None or layer.diff_id not in facts:
         return LayerFacts(layer, changes=None)
     changes = changecodec.decode(chain.changes) if decode else ChangeSet(counts=chain.counts)
-    return LayerFacts(
-        layer, changes, chain.package_changes, facts[layer.diff_id], chain.integrity, scripts
-    )
+    return LayerFacts(layer, changes, chain.package_changes, facts[layer.diff_id], chain.integrity)
 
 
 def _brought(

@@ -11,7 +11,8 @@ from typing import Protocol
 
 from layerproof.model.contents import BlobRecord, ChainRecord, Contents
 from layerproof.model.digest import ChainId, DiffId, Digest
-from layerproof.model.event import Event, EventKind
+from layerproof.model.event import Event
+from layerproof.model.identity import Pusher
 from layerproof.model.image import Descriptor, Image, Layer, Platform
 from layerproof.model.ownership import PackageScript
 from layerproof.model.package import Package, PackageChange
@@ -163,6 +164,9 @@ class Index(Protocol):
     def images_with_chain(self, chain_id: ChainId) -> list[ImageRecord]:
         """Those that hold this layer at this place."""
 
+    def images_with_tops(self, chain_ids: Collection[ChainId]) -> list[ImageRecord]:
+        """Those whose top layer is one of these, in no order."""
+
     # --- search ---
     def layers_with_path_hash(self, crc32: int) -> list[DiffId]:
         """Contents whose path filter holds the value (the caller verifies against the entries)."""
@@ -196,11 +200,16 @@ class Index(Protocol):
     def events(self) -> Iterator[Event]:
         """All of them, newest first, streamed."""
 
-    def events_of_layers(
-        self, chain_ids: Collection[ChainId], kind: EventKind
-    ) -> Mapping[ChainId, tuple[Event, ...]]:
-        """By layer, the events of images that hold it at its place, newest first. Only images of
-        the index, by their manifest digest; layers without any are absent."""
+    def pushers_of_layers(
+        self, chain_ids: Collection[ChainId]
+    ) -> Mapping[ChainId, tuple[Pusher, ...]]:
+        """By layer, who pushed images of the index that hold it at its place, the earliest first;
+        an account once per registry. Layers that nobody is known to have pushed are absent."""
+
+    def pushers_of_images(
+        self, manifests: Collection[Digest]
+    ) -> Mapping[Digest, tuple[Pusher, ...]]:
+        """By manifest digest, who pushed it, likewise; the index need not know the image."""
 
     # --- withdrawals ---
     def put_withdrawals(self, records: Sequence[Withdrawal]) -> None:

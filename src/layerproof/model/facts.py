@@ -9,6 +9,7 @@ from datetime import datetime
 
 from layerproof.model.change import ChangeSet
 from layerproof.model.digest import ChainId
+from layerproof.model.identity import Identity, Pusher
 from layerproof.model.image import Image, Layer
 from layerproof.model.ownership import NO_INTEGRITY, Integrity, PackageScript
 from layerproof.model.package import PackageChange
@@ -27,6 +28,7 @@ class LayerFacts:
     facts: Mapping[str, object] = field(default_factory=dict)  # by analyser id
     integrity: Integrity = NO_INTEGRITY
     scripts: tuple[PackageScript, ...] = ()  # those that no layer below has
+    pushers: tuple[Pusher, ...] = ()  # who pushed images that have the layer at this place
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,7 @@ class KnownImage:
 
     image: Image
     names: tuple[str, ...]
+    pushers: tuple[Pusher, ...] = ()  # of this very image
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,11 @@ class ImageFacts:
     context: Context = COMMAND_LINE
     # trusted images of the index, this one too, whose top is one of this image's ChainIDs
     below: Mapping[ChainId, tuple[KnownImage, ...]] = field(default_factory=dict)
+    # images of the index, this one too, whose top is one of this image's ChainIDs
+    tops: Mapping[ChainId, tuple[KnownImage, ...]] = field(default_factory=dict)
+    # trust records with the name of one in `trust`
+    builds: tuple[TrustRecord, ...] = ()
+    identities: Mapping[str, Identity] = field(default_factory=dict)  # the policy's: evaluator
     # sha256 of those scripts of its layers that layers of images that are trusted now have, too
     known_scripts: frozenset[bytes] = frozenset()
     # every withdrawal of one of its layers or contents, released ones too

@@ -16,6 +16,7 @@ from typing import Any
 
 from layerproof.errors import PolicyError
 from layerproof.model.finding import Effect, Severity
+from layerproof.model.identity import Identity
 from layerproof.model.verdict import Decision
 from layerproof.policy.blocks import Block
 from layerproof.policy.defaults import DEFAULT_POLICY
@@ -23,13 +24,16 @@ from layerproof.policy.document import (
     DocumentError,
     Item,
     Node,
+    Number,
     Problem,
     parse_document,
     policy_error,
 )
 from layerproof.policy.exceptions import PolicyException
+from layerproof.policy.groups import Group
 from layerproof.policy.load_blocks import read_blocks, read_gates, read_text
 from layerproof.policy.load_exceptions import read_exceptions
+from layerproof.policy.load_groups import read_groups, read_identities
 from layerproof.policy.model import BaseMatch, Policy
 from layerproof.policy.nodes import Nodes, one_of, shown
 from layerproof.policy.ruling import RulePolicy
@@ -41,7 +45,7 @@ API_VERSION = "layerproof/v1"
 KIND = "Policy"
 MAX_GLOBS = 2_000  # in one list
 _KEYS = ("apiVersion", "kind", "base", "undecided", "rules", "exceptions", "message", "gates",
-         "blocks")  # fmt: skip
+         "blocks", "identities", "groups")  # fmt: skip
 
 
 def load_policy(text: bytes, *, where: str) -> Policy:
@@ -66,6 +70,10 @@ def cache_key(text: bytes) -> str:
 class _Reader(Nodes):
     """Nodes → policy. Notes problems and goes on with defaults, so that all are found."""
 
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__(problems)
+        self._defined: dict[str, tuple[str, ...]] = {}  # names, by the key that defines them
+
     def policy(self, root: Node) -> Policy:
         keys = self.mapping(root, "a policy", _KEYS)
         for key, wanted in (("apiVersion", API_VERSION), ("kind", KIND)):
@@ -73,6 +81,13 @@ class _Reader(Nodes):
                 self.note(root, f"{key} is missing", f"write {key}: {wanted}")
             elif keys[key].value.value != wanted:
                 self.note(keys[key].value, f"{key} is not {wanted}", f"write {key}: {wanted}")
+        identities: dict[str, Identity] = {}
+        if "identities" in keys:
+            identities = read_identities(self, keys["identities"].value)
+        self._defined["identities"] = tuple(identities)
+        groups: tuple[Group, ...] = ()
+        if "groups" in keys:
+            groups = read_groups(self, keys["groups"].value, identities)
         match = BaseMatch.WHOLE
         if "base" in keys:
             base = self.mapping(keys["base"].value, "base", ("match",))
@@ -98,6 +113,8 @@ class _Reader(Nodes):
             message=read_text(self, keys, "message"),
             gates=read_gates(self, keys["gates"].value) if "gates" in keys else {},
             blocks=self._blocks(keys, rules),
+            identities=identities,
+            groups=groups,
         )
 
     def _blocks(
@@ -133,15 +150,21 @@ class _Reader(Nodes):
         )
 
     def _setting(self, setting: Setting, keys: Mapping[str, Item], default: Any) -> object:
-        if setting.kind == "globs":
-            return self._globs(setting, keys, default)
-        if setting.kind == "words":
-            return self._words(setting, keys, default)
-        if setting.kind == "texts":
-            return self._texts(setting, keys, default)
+        lists = {
+            "globs": self._globs,
+            "words": self._words,
+            "texts": self._texts,
+            "names": self._names,
+        }
+        if setting.kind in lists:
+            return lists[setting.kind](setting, keys, default)
         if setting.key not in keys:
             return default
         node = keys[setting.key].value
+        if setting.kind == "days":
+            good = isinstance(node.value, Number) and re.fullmatch("[0-9]{1,5}", node.value.text)
+            self.checked(node, bool(good), "a whole number of days")
+            return int(node.value.text) if good else default
         if setting.kind == "flag":
             return self.checked(node, isinstance(node.value, bool), "true or false")
         return self.checked(node, node.value in setting.choices, one_of(setting.choices))
@@ -179,6 +202,22 @@ class _Reader(Nodes):
             known = isinstance(item.value, str) and item.value in setting.choices
             self.checked(item, known, one_of(setting.choices))
         return tuple(word for word in setting.choices if word in [i.value for i in node.value])
+
+    def _names(
+        self, setting: Setting, keys: Mapping[str, Item], default: tuple[str, ...]
+    ) -> tuple[str, ...]:
+        """Names that the file itself defines."""
+        if setting.key not in keys:
+            return default
+        node, defined = keys[setting.key].value, self._defined.get(setting.of, ())
+        if not isinstance(node.value, list) or not node.value:
+            self.note(node, f"{setting.key} is not a list of names", "leave it out for all of them")
+            return default
+        for item in node.value:
+            known = isinstance(item.value, str) and item.value in defined
+            wanted = one_of(defined) if defined else f"a name that {setting.of} defines"
+            self.checked(item, known, wanted)
+        return tuple(dict.fromkeys(i.value for i in node.value if isinstance(i.value, str)))
 
     def _texts(
         self, setting: Setting, keys: Mapping[str, Item], default: tuple[str, ...]

@@ -16,12 +16,13 @@ MAX_TEXT = 500
 GATES = ("cli", "docker", "kubernetes", "containerd", "registry")
 
 _LABEL = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
+# A registry, and what to write for one
+HOST = (
+    re.compile(rf"(?:\*\.{_LABEL}(?:\.{_LABEL})+|{_LABEL}(?:\.{_LABEL})*)(?::[0-9]{{1,5}})?"),
+    "a host such as docker.io or registry.example:5000, or *.example.com for those below a domain",
+)
 _ITEMS: Mapping[str, tuple[re.Pattern[str], str]] = {
-    "registries": (
-        re.compile(rf"(?:\*\.{_LABEL}(?:\.{_LABEL})+|{_LABEL}(?:\.{_LABEL})*)(?::[0-9]{{1,5}})?"),
-        "a host such as docker.io or registry.example:5000, or *.example.com for those below"
-        " a domain",
-    ),
+    "registries": HOST,
     "repositories": (
         re.compile(r"(?:\*\*|[a-z0-9*](?:[a-z0-9._*-]*[a-z0-9*])?)(?:/(?:\*\*|[a-z0-9._*-]+))*"),
         "a repository such as team/app, team/* or team/**",

@@ -12,19 +12,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from layerproof.errors import PolicyError
 from layerproof.model.digest import Digest
 from layerproof.model.facts import Context
+from layerproof.model.identity import Identity
 from layerproof.model.verdict import Decision
 from layerproof.policy.blocks import Block, Scope, fitting
 from layerproof.policy.exceptions import PolicyException, end_of
+from layerproof.policy.groups import Group
 from layerproof.policy.ruling import RulePolicy, rule_document, rule_policy
 from layerproof.rules.interface import Rule
 from layerproof.rules.registry import RULES
 
-_FORM = "layerproof.policy/3"  # of the JSON below; another form is another policy
+_Named = TypeVar("_Named", Identity, Group)
+_FORM = "layerproof.policy/4"  # of the JSON below; another form is another policy
 
 
 class BaseMatch(StrEnum):
@@ -45,6 +48,8 @@ class Policy:
     message: str = ""  # what whoever is refused should know
     gates: Mapping[str, Decision] = field(default_factory=dict)  # `undecided` by gate
     blocks: tuple[Block, ...] = ()  # in the order of the file
+    identities: Mapping[str, Identity] = field(default_factory=dict)  # by name
+    groups: tuple[Group, ...] = ()  # in the order of the file
 
     @cached_property
     def digest(self) -> Digest:
@@ -92,6 +97,8 @@ class Policy:
             "message": self.message,
             "gates": {gate: str(decision) for gate, decision in self.gates.items()},
             "blocks": [_block_document(block, named=named) for block in self.blocks],
+            "identities": {name: _fields(found) for name, found in self.identities.items()},
+            "groups": [_fields(group) for group in self.groups],
         }
         return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
 
@@ -110,6 +117,10 @@ class Policy:
                 message=_text(document["message"]),
                 gates={gate: Decision(said) for gate, said in document["gates"].items()},
                 blocks=tuple(map(_block, document["blocks"])),
+                identities={
+                    name: _made(Identity, found) for name, found in document["identities"].items()
+                },
+                groups=tuple(_made(Group, found) for found in document["groups"]),
             )
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise PolicyError(
@@ -152,6 +163,24 @@ def _texts(value: object) -> tuple[str, ...]:
     if not isinstance(value, list):
         raise TypeError("not a list")
     return tuple(map(_text, value))
+
+
+def _fields(value: Identity | Group) -> dict[str, object]:
+    return {item.name: getattr(value, item.name) for item in fields(value)}
+
+
+def _made(kind: type[_Named], document: Mapping[str, Any]) -> _Named:
+    """Back from `_fields`."""
+    values: dict[str, Any] = {}
+    for item in fields(kind):
+        value = document[item.name]
+        if isinstance(value, list):
+            values[item.name] = _texts(value)
+        elif value is None or isinstance(value, int):
+            values[item.name] = value
+        else:
+            values[item.name] = _text(value)
+    return kind(**values)
 
 
 def _exception_document(exception: PolicyException) -> dict[str, object]:

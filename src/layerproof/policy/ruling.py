@@ -42,12 +42,15 @@ def rule_policy(rule: Rule[Any], document: Mapping[str, Any]) -> RulePolicy:
 
 
 def _value(setting: Setting, value: Any) -> object:
-    if setting.kind in ("globs", "texts"):
+    if setting.kind in ("globs", "texts", "names"):
         if isinstance(value, list) and all(isinstance(item, str) for item in value):
             return tuple(value)
     elif setting.kind == "words":
         if isinstance(value, list) and all(word in setting.choices for word in value):
             return tuple(value)
+    elif setting.kind == "days":
+        if isinstance(value, int) and not isinstance(value, bool):
+            return value
     elif setting.kind == "flag":
         if isinstance(value, bool):
             return value

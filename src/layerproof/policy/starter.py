@@ -72,6 +72,12 @@ def _setting(setting: Setting, value: Any) -> Iterator[str]:
         yield f"    # {setting.extra_key} adds to the built-in list, {setting.key} replaces it:"
         yield f"    # {setting.extra_key}: [/some/path]"
         return
+    if setting.kind in ("texts", "names"):
+        yield f"    # {setting.key}: []"
+        return
+    if setting.kind == "days":
+        yield f"    {setting.key}: {value}"
+        return
     allowed = ", ".join(setting.choices) or "true, false"
     what = "any of " if setting.kind == "words" else ""
     for line in textwrap.wrap(f"{what}{allowed}", 80):

@@ -11,6 +11,7 @@ from layerproof.engine.view import ImageView, LayerView
 from layerproof.errors import LayerproofError, PolicyError
 from layerproof.model.change import Change, ChangeKind
 from layerproof.model.entry import KIND_NAMES, Entry
+from layerproof.model.event import Event
 from layerproof.model.finding import Finding
 from layerproof.model.package import PackageChange
 from layerproof.model.record import VerdictRecord
@@ -145,6 +146,36 @@ def pull_document(pulled: Pulled, place: str) -> Document:
             }
             for each in pulled.layers
         ],
+    }
+
+
+def imported_document(source: str, events: int, new: int, left_out: int) -> Document:
+    """What `events import` prints."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "EventsImported",
+        "source": source,
+        "events": events,
+        "new": new,
+        "leftOut": left_out,
+    }
+
+
+def event_document(event: Event) -> Document:
+    """One event."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "Event",
+        "id": event.identity,
+        "event": str(event.kind),
+        "at": event.at.isoformat(),
+        "registry": event.registry,
+        "repository": event.repository,
+        "tag": event.tag or None,
+        "manifestDigest": event.manifest_digest,
+        "account": event.account or None,
+        "address": event.address or None,
+        "details": dict(event.details),
     }
 
 

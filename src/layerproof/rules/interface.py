@@ -34,7 +34,7 @@ class Setting(NamedTuple):
     """One key below `rules.<id>` in a policy file."""
 
     key: str
-    kind: str  # "globs", "flag", "choice", "words" or "texts"
+    kind: str  # "globs", "flag", "choice", "words", "texts", "days" or "names"
     choices: tuple[str, ...] = ()  # of a choice, and of words
     extra_key: str = ""  # of globs: the key that adds to the default list instead
     may_be_empty: bool = False  # of globs
@@ -43,6 +43,7 @@ class Setting(NamedTuple):
     below: tuple[str, ...] = ()
     form: str = ""  # of texts: a regular expression that each matches as a whole
     example: str = ""  # of texts
+    of: str = ""  # of names: the part of the policy that defines them
 
 
 def globs(
@@ -78,6 +79,16 @@ def texts(key: str, *, form: str, example: str, default: tuple[str, ...] = ()) -
     """A field that holds a list of texts of one form."""
     setting = Setting(key, "texts", form=form, example=example)
     return field(default=default, metadata={"setting": setting})
+
+
+def days(key: str, *, default: int) -> Any:
+    """A field that holds a whole number of days, from 0 on."""
+    return field(default=default, metadata={"setting": Setting(key, "days")})
+
+
+def names(key: str, *, of: str) -> Any:
+    """A field that holds names of things that the policy itself defines; empty: all of them."""
+    return field(default=(), metadata={"setting": Setting(key, "names", of=of)})
 
 
 def settings_of(settings: type[RuleSettings]) -> dict[str, Setting]:

@@ -9,11 +9,15 @@ from layerproof.rules.interface import Rule
 from layerproof.rules.lying_base_label import LyingBaseLabel
 from layerproof.rules.package_script import PackageScripts
 from layerproof.rules.protected_path import ProtectedPath
+from layerproof.rules.stale_base import StaleBase
 from layerproof.rules.trusted_base import TrustedBase
+from layerproof.rules.trusted_pusher import TrustedPusher
 
 # Any: each rule takes its own settings, and the policy pairs them
 RULES: tuple[Rule[Any], ...] = (
     TrustedBase(),
+    StaleBase(),
+    TrustedPusher(),
     ProtectedPath(),
     AlteredPackageFile(),
     ForeignExecutable(),

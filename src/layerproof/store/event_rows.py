@@ -1,12 +1,15 @@
 """Events, as rows."""
 
-from collections.abc import Collection, Iterator, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Any, TypeVar
 
 from layerproof.model.digest import ChainId, Digest
 from layerproof.model.event import Event, EventKind
+from layerproof.model.identity import Pusher
 from layerproof.store import codec
 from layerproof.store.executor import Executor, Session, rows_for
+
+D = TypeVar("D", bound=Digest)
 
 
 def write(executor: Executor, events: Sequence[Event]) -> int:
@@ -24,17 +27,34 @@ def read_all(session: Session) -> Iterator[Event]:
     return (_event(row) for row in session.stream("events"))
 
 
-def read_of_chains(
-    session: Session, chain_ids: Collection[ChainId], kind: EventKind
-) -> dict[ChainId, tuple[Event, ...]]:
-    """By layer, the events of images that hold it at its place, newest first."""
-    found: dict[ChainId, dict[int, Event]] = {}
+def pushers_of_chains(
+    session: Session, chain_ids: Collection[ChainId]
+) -> dict[ChainId, tuple[Pusher, ...]]:
+    """By layer, who pushed images that hold it at its place."""
     keys = [codec.raw(chain_id) for chain_id in chain_ids]
-    for chain_id, *row in rows_for(session, "events_of_chains", keys, kind=str(kind)):
-        with codec.decoding("row of an event"):
-            layer = codec.digest(ChainId, chain_id)
-        found.setdefault(layer, {}).setdefault(row[0], _event(row))
-    return {layer: tuple(events.values()) for layer, events in found.items()}
+    return _pushers(ChainId, rows_for(session, "pushers_of_chains", keys))
+
+
+def pushers_of_manifests(
+    session: Session, digests: Collection[Digest]
+) -> dict[Digest, tuple[Pusher, ...]]:
+    """By manifest, who pushed it."""
+    keys = [codec.raw(digest) for digest in digests]
+    return _pushers(Digest, rows_for(session, "pushers_of_manifests", keys))
+
+
+def _pushers(kind: type[D], rows: Iterable[Sequence[Any]]) -> dict[D, tuple[Pusher, ...]]:
+    found: dict[D, list[Pusher]] = {}
+    with codec.decoding("row of an event"):
+        for digest, registry, account, at in rows:
+            pusher = Pusher(codec.untext(registry), codec.untext(account), codec.unmicros(at))
+            found.setdefault(codec.digest(kind, digest), []).append(pusher)
+    return {key: tuple(sorted(listed, key=order)) for key, listed in found.items()}
+
+
+def order(pusher: Pusher) -> tuple[object, ...]:
+    """The earliest first."""
+    return pusher.first_at, pusher.registry, pusher.account
 
 
 def _columns(identity: str, event: Event) -> tuple[object, ...]:

@@ -37,6 +37,8 @@ def write(
         session.run("put_image", config_digest=config_digest, config=config, indexed_at=seen_at)
         key = session.rows("image_by_config", config_digest=config_digest)[0][0]
         session.run_many("put_image_layer", [(key, n, layer) for n, layer in enumerate(layers)])
+        if layers:
+            session.run("put_image_top", image_id=key, layer_id=layers[-1])
         session.run(
             "put_view",
             image_id=key,
@@ -78,6 +80,13 @@ def with_chain(session: Session, chain_id: ChainId) -> list[ImageRecord]:
     """Those that hold this layer, newest first."""
     rows = session.rows("images_with_chain", chain_id=codec.raw(chain_id))
     return records(session, [(image, None, None) for (image,) in rows])
+
+
+def with_tops(session: Session, chain_ids: Collection[ChainId]) -> list[ImageRecord]:
+    """Those whose top layer is one of these."""
+    keys = [codec.raw(chain_id) for chain_id in chain_ids]
+    found = [image for (image,) in rows_for(session, "images_by_top", keys)]
+    return records(session, [(image, None, None) for image in sorted(found, reverse=True)])
 
 
 def records(session: Session, wanted: Sequence[Wanted]) -> list[ImageRecord]:

@@ -7,7 +7,8 @@ from datetime import datetime
 from layerproof.engine.ports import ContentsSummary, Hit, ImageRecord, PackageList
 from layerproof.model.contents import BlobRecord, ChainRecord, Contents
 from layerproof.model.digest import ChainId, DiffId, Digest
-from layerproof.model.event import Event, EventKind
+from layerproof.model.event import Event
+from layerproof.model.identity import Pusher
 from layerproof.model.image import Image
 from layerproof.model.ownership import PackageScript
 from layerproof.model.package import Package, PackageChange
@@ -146,6 +147,11 @@ class SqlIndex:
         with self._executor.read() as session:
             return image_rows.with_chain(session, chain_id)
 
+    def images_with_tops(self, chain_ids: Collection[ChainId]) -> list[ImageRecord]:
+        """Those whose top layer is one of these."""
+        with self._executor.read() as session:
+            return image_rows.with_tops(session, chain_ids)
+
     # --- search ---
 
     def layers_with_path_hash(self, crc32: int) -> list[DiffId]:
@@ -198,12 +204,19 @@ class SqlIndex:
         with self._executor.read() as session:
             yield from event_rows.read_all(session)
 
-    def events_of_layers(
-        self, chain_ids: Collection[ChainId], kind: EventKind
-    ) -> Mapping[ChainId, tuple[Event, ...]]:
-        """By layer, the events of images that hold it at its place, newest first."""
+    def pushers_of_layers(
+        self, chain_ids: Collection[ChainId]
+    ) -> Mapping[ChainId, tuple[Pusher, ...]]:
+        """By layer, who pushed images that hold it at its place."""
         with self._executor.read() as session:
-            return event_rows.read_of_chains(session, chain_ids, kind)
+            return event_rows.pushers_of_chains(session, chain_ids)
+
+    def pushers_of_images(
+        self, manifests: Collection[Digest]
+    ) -> Mapping[Digest, tuple[Pusher, ...]]:
+        """By manifest digest, who pushed it."""
+        with self._executor.read() as session:
+            return event_rows.pushers_of_manifests(session, manifests)
 
     # --- withdrawals ---
 

@@ -202,6 +202,14 @@ image_layer = Table(
     sqlite_with_rowid=False,
 )
 
+# The top layer of an image, for finding those that an image is built on.
+image_top = Table(
+    "image_top",
+    metadata,
+    _of("image.id", "image_id", primary_key=True),
+    Column("layer_id", _Key, ForeignKey("layer.id"), nullable=False, index=True),
+)
+
 # An image as one kind of source presents it: with or without a manifest, from an index or not.
 image_view = Table(
     "image_view",

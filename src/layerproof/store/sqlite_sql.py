@@ -70,6 +70,11 @@ SCHEMA: tuple[str, ...] = (
     "CASCADE, CONSTRAINT fk_image_layer_layer_id FOREIGN KEY(layer_id) REFERENCES layer (id) "
     ") WITHOUT ROWID",
     "CREATE INDEX ix_image_layer_layer_id ON image_layer (layer_id)",
+    "CREATE TABLE image_top ( image_id INTEGER NOT NULL, layer_id INTEGER NOT NULL, "
+    "CONSTRAINT pk_image_top PRIMARY KEY (image_id), CONSTRAINT fk_image_top_image_id FOREIGN "
+    "KEY(image_id) REFERENCES image (id) ON DELETE CASCADE, CONSTRAINT fk_image_top_layer_id "
+    "FOREIGN KEY(layer_id) REFERENCES layer (id) )",
+    "CREATE INDEX ix_image_top_layer_id ON image_top (layer_id)",
     "CREATE TABLE image_view ( id INTEGER NOT NULL, image_id INTEGER NOT NULL, identity BLOB "
     "NOT NULL, manifest_digest BLOB, index_digest BLOB, document BLOB NOT NULL, CONSTRAINT "
     "pk_image_view PRIMARY KEY (id), CONSTRAINT fk_image_view_image_id FOREIGN KEY(image_id) "
@@ -326,6 +331,14 @@ STATEMENTS: Mapping[str, str] = {
         "INSERT INTO image_layer (image_id, position, layer_id) VALUES (:image_id, :position, "
         ":layer_id) ON CONFLICT DO NOTHING"
     ),
+    "put_image_top": (
+        "INSERT INTO image_top (image_id, layer_id) VALUES (:image_id, :layer_id) ON CONFLICT DO "
+        "NOTHING"
+    ),
+    "images_by_top": (
+        "SELECT image_top.image_id FROM layer JOIN image_top ON layer.id = image_top.layer_id "
+        "WHERE layer.chain_id IN (:keys*)"
+    ),
     "put_view": (
         "INSERT INTO image_view (image_id, identity, manifest_digest, index_digest, document) "
         "VALUES (:image_id, :identity, :manifest_digest, :index_digest, :document) ON CONFLICT DO "
@@ -422,13 +435,17 @@ STATEMENTS: Mapping[str, str] = {
         "event.tag, event.manifest_digest, event.account, event.address, event.document FROM "
         "event ORDER BY event.at DESC, event.id DESC"
     ),
-    "events_of_chains": (
-        "SELECT layer.chain_id, event.id, event.identity, event.kind, event.at, event.registry, "
-        "event.repository, event.tag, event.manifest_digest, event.account, event.address, "
-        "event.document FROM layer JOIN image_layer ON layer.id = image_layer.layer_id JOIN "
-        "image_view ON image_view.image_id = image_layer.image_id JOIN event ON "
-        "event.manifest_digest = image_view.manifest_digest WHERE layer.chain_id IN (:keys*) AND "
-        "event.kind = :kind ORDER BY event.at DESC, event.id DESC"
+    "pushers_of_chains": (
+        "SELECT layer.chain_id, event.registry, event.account, min(event.at) AS min_1 FROM layer "
+        "JOIN image_layer ON layer.id = image_layer.layer_id JOIN image_view ON "
+        "image_view.image_id = image_layer.image_id JOIN event ON event.manifest_digest = "
+        "image_view.manifest_digest WHERE layer.chain_id IN (:keys*) AND event.kind = 'push' "
+        "GROUP BY layer.chain_id, event.registry, event.account"
+    ),
+    "pushers_of_manifests": (
+        "SELECT event.manifest_digest, event.registry, event.account, min(event.at) AS min_1 FROM "
+        "event WHERE event.manifest_digest IN (:keys*) AND event.kind = 'push' GROUP BY "
+        "event.manifest_digest, event.registry, event.account"
     ),
     "put_verdict": (
         "INSERT INTO verdict (identity, made_from, reference, config_digest, decided_at, "

@@ -35,6 +35,7 @@ from layerproof.store.schema import (
     image,
     image_layer,
     image_name,
+    image_top,
     image_view,
     layer,
     layer_change,
@@ -289,6 +290,10 @@ def _images(insert: _Insert) -> Mapping[str, Executable]:
         .where(_is(layer.c.chain_id))
         .order_by(*newest),
         "put_image_layer": insert.ignore(image_layer),
+        "put_image_top": insert.ignore(image_top),
+        "images_by_top": select(image_top.c.image_id)
+        .select_from(layer.join(image_top))
+        .where(_in(layer.c.chain_id)),
         "put_view": insert.ignore(image_view),
         "view_by_identity": select(image_view.c.id).where(_is(image_view.c.identity)),
         "views_by_manifest": _views().where(_is(image_view.c.manifest_digest)),
@@ -354,16 +359,22 @@ def _events(insert: _Insert) -> Mapping[str, Executable]:
         "put_event": insert.ignore(event),
         "event_identities": select(event.c.identity).where(_in(event.c.identity)),
         "events": rows.order_by(*newest),
-        # The events of every image that holds the layer at its place.
-        "events_of_chains": select(layer.c.chain_id, *event.c)
+        # Who pushed images that hold the layer at its place.
+        "pushers_of_chains": select(
+            layer.c.chain_id, event.c.registry, event.c.account, func.min(event.c.at)
+        )
         .select_from(
             layer.join(image_layer)
             .join(image_view, image_view.c.image_id == image_layer.c.image_id)
             .join(event, event.c.manifest_digest == image_view.c.manifest_digest)
         )
-        .where(_in(layer.c.chain_id))
-        .where(event.c.kind == bindparam("kind"))
-        .order_by(*newest),
+        .where(_in(layer.c.chain_id), event.c.kind == literal_column("'push'"))
+        .group_by(layer.c.chain_id, event.c.registry, event.c.account),
+        "pushers_of_manifests": select(
+            event.c.manifest_digest, event.c.registry, event.c.account, func.min(event.c.at)
+        )
+        .where(_in(event.c.manifest_digest), event.c.kind == literal_column("'push'"))
+        .group_by(event.c.manifest_digest, event.c.registry, event.c.account),
     }
 
 

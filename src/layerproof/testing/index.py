@@ -13,6 +13,7 @@ from layerproof.engine.ports import ContentsSummary, Hit, ImageRecord, PackageLi
 from layerproof.model.contents import BlobRecord, ChainRecord, Contents
 from layerproof.model.digest import ChainId, DiffId, Digest
 from layerproof.model.event import Event, EventKind
+from layerproof.model.identity import Pusher
 from layerproof.model.image import Image
 from layerproof.model.ownership import PackageScript
 from layerproof.model.package import Package, PackageChange
@@ -189,6 +190,10 @@ class MemoryIndex:
         names = tuple(dict.fromkeys(image.reference for image in same))
         return ImageRecord(sighting.image, names, self._images[config_digest])
 
+    def images_with_tops(self, chain_ids: Collection[ChainId]) -> list[ImageRecord]:
+        """Those whose top layer is one of these."""
+        return [r for r in self.images() if r.image.layers and r.image.top in chain_ids]
+
     # --- search ---
 
     def layers_with_path_hash(self, crc32: int) -> list[DiffId]:
@@ -263,10 +268,10 @@ class MemoryIndex:
         newest = sorted(numbered, key=lambda n: (n[1].at, n[0]), reverse=True)
         return iter([event for _, event in newest])
 
-    def events_of_layers(
-        self, chain_ids: Collection[ChainId], kind: EventKind
-    ) -> Mapping[ChainId, tuple[Event, ...]]:
-        """By layer, the events of images that hold it at its place, newest first."""
+    def pushers_of_layers(
+        self, chain_ids: Collection[ChainId]
+    ) -> Mapping[ChainId, tuple[Pusher, ...]]:
+        """By layer, who pushed images that hold it at its place."""
         found = {}
         for chain_id in chain_ids:
             manifests = {
@@ -274,11 +279,27 @@ class MemoryIndex:
                 for s in self._seen
                 if any(layer.chain_id == chain_id for layer in s.image.layers)
             }
-            manifests.discard(None)
-            of = [e for e in self.events() if e.kind == kind and e.manifest_digest in manifests]
-            if of:
-                found[chain_id] = tuple(of)
+            pushers = self._pushers(manifests)
+            if pushers:
+                found[chain_id] = pushers
         return found
+
+    def pushers_of_images(
+        self, manifests: Collection[Digest]
+    ) -> Mapping[Digest, tuple[Pusher, ...]]:
+        """By manifest digest, who pushed it."""
+        found = {digest: self._pushers({digest}) for digest in manifests}
+        return {digest: pushers for digest, pushers in found.items() if pushers}
+
+    def _pushers(self, manifests: Collection[Digest | None]) -> tuple[Pusher, ...]:
+        first: dict[tuple[str, str], datetime] = {}
+        for event in self._events.values():
+            digest = event.manifest_digest
+            if event.kind is EventKind.PUSH and digest is not None and digest in manifests:
+                key = event.registry, event.account
+                first[key] = min(first.get(key, event.at), event.at)
+        found = (Pusher(registry, account, at) for (registry, account), at in first.items())
+        return tuple(sorted(found, key=lambda p: (p.first_at, p.registry, p.account)))
 
     # --- withdrawals ---
 

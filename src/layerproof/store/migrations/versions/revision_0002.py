@@ -58,6 +58,21 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("layer_id", name="pk_layer_integrity"),
     )
     op.create_table(
+        "image_top",
+        sa.Column("image_id", KEY, nullable=False),
+        sa.Column("layer_id", KEY, nullable=False),
+        sa.ForeignKeyConstraint(
+            ["image_id"], ["image.id"], name="fk_image_top_image_id", ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(["layer_id"], ["layer.id"], name="fk_image_top_layer_id"),
+        sa.PrimaryKeyConstraint("image_id", name="pk_image_top"),
+    )
+    op.create_index("ix_image_top_layer_id", "image_top", ["layer_id"], unique=False)
+    op.execute(
+        "INSERT INTO image_top (image_id, layer_id) SELECT image_id, layer_id FROM image_layer a"
+        " WHERE position = (SELECT max(position) FROM image_layer b WHERE b.image_id = a.image_id)"
+    )
+    op.create_table(
         "event",
         sa.Column("id", KEY, nullable=False),
         sa.Column("identity", sa.Text(), nullable=False),

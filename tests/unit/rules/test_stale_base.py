@@ -1,0 +1,69 @@
+"""`stale-base`: newer trusted builds of the base → findings."""
+
+from datetime import timedelta
+
+from tests.unit.attacks.world import NOW, Judged, World, policy
+
+from layerproof.engine.trust import revoke_trust
+from layerproof.model.finding import Severity
+from layerproof.testing.images import BuiltImage, build
+
+RULE = "stale-base"
+NAME = "docker://registry.example/golden:1"
+OLD = build([{"etc/os-release": "ID=demo\nVERSION_ID=1\n"}])
+NEW = build([{"etc/os-release": "ID=demo\nVERSION_ID=2\n"}])
+APP = build([{"srv/app": "app\n"}], base=OLD)
+
+
+def a_world(days: int, newer: BuiltImage = NEW, name: str = NAME) -> World:
+    """The old base is trusted for a year, a newer build since `days`."""
+    world = World()
+    world.trust(OLD, NAME, now=NOW - timedelta(days=365))
+    world.trust(newer, name, now=NOW - timedelta(days=days))
+    return world
+
+
+def stale(judged: Judged) -> bool:
+    return bool(judged.of(RULE))
+
+
+def test_an_older_build_may_be_used_for_some_days() -> None:
+    assert not stale(a_world(30).judge(APP))
+    judged = a_world(31).judge(APP)
+    (finding,) = judged.of(RULE)
+    assert (finding.position, finding.severity) == (None, Severity.LOW)
+    assert "since 31 days" in finding.message
+
+
+def test_the_days_can_be_set() -> None:
+    strict = policy("rules: {stale-base: {graceDays: 0}}")
+    assert stale(a_world(1).judge(APP, policy=strict))
+    assert not stale(a_world(0).judge(APP, policy=strict))
+    assert not stale(
+        a_world(300).judge(APP, policy=policy("rules: {stale-base: {graceDays: 300}}"))
+    )
+
+
+def test_the_newest_build_is_not_stale() -> None:
+    assert not stale(a_world(100).judge(build([{"srv/app": "app\n"}], base=NEW)))
+
+
+def test_a_build_of_another_name_is_no_newer_one() -> None:
+    assert not stale(a_world(100, name="docker://registry.example/other:1").judge(APP))
+
+
+def test_the_same_build_trusted_again_is_no_newer_one() -> None:
+    assert not stale(a_world(100, newer=OLD).judge(APP))
+
+
+def test_a_newer_build_that_is_not_trusted_any_more_does_not_count() -> None:
+    world = a_world(100)
+    record = next(r for r in world.index.trust_records() if r.added_at > NOW - timedelta(days=200))
+    revoke_trust(world.index, record.id, by="bob", reason="broken", now=NOW)
+    assert not stale(world.judge(APP, now=NOW + timedelta(seconds=1)))
+
+
+def test_a_kept_verdict_becomes_stale_on_its_day() -> None:
+    world = a_world(30)
+    assert not stale(world.judge(APP, reference=NAME))
+    assert stale(world.judge(APP, reference=NAME, now=NOW + timedelta(microseconds=1)))
