@@ -42,6 +42,7 @@ SAMPLES = {
         b"a/package.json",
         b'{"name":"a","version":"1","scripts":{"postinstall":"node x.js","install":"y"}}',
     ),
+    "secrets": (b"srv/app/.env", b"A=1\nTOKEN=ghp_" + b"a1B2" * 9 + b"\n"),
     "os-release": (b"etc/os-release", b"ID=debian\nNAME=\"Debian GNU/Linux\"\nA='b'\n# x\n"),
     "privileges": (b"x", b""),
     "programs": (b"bin/x", b"#!/usr/bin/env -S python3 -u\n\x7fELF\x02\x01MZ\xca\xfe\xba\xbe\0asm"),
@@ -61,6 +62,10 @@ PATHS = [path for path, _ in SAMPLES.values()] + [
     b"var/lib/dpkg/info/a.list",
     b"lib/apk/db/scripts.tar",
     b"a.pth",
+    b"root/.docker/config.json",
+    b"root/.netrc",
+    b"root/.aws/credentials",
+    b"app/settings.yaml",
     b"a/package.json/package.json",
 ]
 PIECES = [

@@ -6,5 +6,5 @@ Importing the analysers to ask them costs more than a whole look-up; a test comp
 
 CURRENT = (
     "apk@1 dpkg@1 entries@2 manifests@1 node@1 os-release@1 privileges@1 programs@1 python@1 "
-    "scripts@1"
+    "scripts@1 secrets@1"
 )

@@ -40,8 +40,8 @@ class Dispatch:
     """All interests as look-up tables. Numbers index `analysers`; the tables are read only.
 
     A regular file is wanted whole if `path in paths or name in names or folder in folders or
-    path.endswith(suffixes)` *and* `match(path)` is not empty. Its head is wanted if
-    `head[:2] in magics`. Both may be true.
+    path.endswith(suffixes)`, or `path.endswith(sources)` in a folder that is `searched`, *and*
+    `match(path)` is not empty. Its head is wanted if `head[:2] in magics`. Both may be true.
     """
 
     def __init__(self, analysers: Iterable[Analyser]) -> None:
@@ -54,6 +54,9 @@ class Dispatch:
         self._suffixes = _table(interests, lambda interest: interest.suffixes)
         self.suffixes = tuple(sorted(self._suffixes))
         self._checked = tuple(sorted({prefix for i in interests for prefix in i.checked}))
+        self._sources = _table(interests, lambda interest: interest.sources)
+        self.sources = tuple(sorted(self._sources))
+        self._searches = tuple(i.searches for i in interests if i.searches is not None)
         self._accepts = tuple(interest.accepts for interest in interests)
 
     def match(self, path: bytes) -> tuple[int, ...]:
@@ -71,12 +74,23 @@ class Dispatch:
                 if path.endswith(suffix)
                 for number in self._suffixes[suffix]
             )
+        if path.endswith(self.sources):
+            found.update(
+                number
+                for suffix in self.sources
+                if path.endswith(suffix)
+                for number in self._sources[suffix]
+            )
         accepts = self._accepts
         return tuple(
             number
             for number in sorted(found)
             if (accept := accepts[number]) is None or accept(path)
         )
+
+    def searched(self, folder: bytes) -> bool:
+        """Whether an analyser wants `sources` of this folder."""
+        return any(searches(folder) for searches in self._searches)
 
     def checked(self, folder: bytes) -> bool:
         """Whether package managers put files into this folder (see `Interest.checked`)."""

@@ -29,6 +29,8 @@ class Interest:
     names: frozenset[bytes] = frozenset()  # whole files, by last path component
     folders: frozenset[bytes] = frozenset()  # whole files directly inside one of these folders
     suffixes: tuple[bytes, ...] = ()  # whole files, by the end of their path
+    sources: tuple[bytes, ...] = ()  # likewise, but only of folders that `searches` takes
+    searches: Callable[[bytes], bool] | None = None
     magics: frozenset[bytes] = frozenset()  # first HEAD_BYTES of files by their first 2 bytes
     # beginnings of folders whose files need an MD5 and a SHA-1, because package databases state
     # these

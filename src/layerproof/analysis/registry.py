@@ -15,6 +15,7 @@ from layerproof.analysis.privileges import PrivilegesAnalyser
 from layerproof.analysis.programs import ProgramsAnalyser
 from layerproof.analysis.python import PythonAnalyser
 from layerproof.analysis.scripts import ScriptsAnalyser
+from layerproof.analysis.secrets import SecretsAnalyser
 
 ANALYSERS: tuple[Analyser, ...] = (
     ApkAnalyser(),
@@ -27,6 +28,7 @@ ANALYSERS: tuple[Analyser, ...] = (
     ProgramsAnalyser(),
     PythonAnalyser(),
     ScriptsAnalyser(),
+    SecretsAnalyser(),
 )
 
 

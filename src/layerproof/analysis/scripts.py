@@ -130,12 +130,16 @@ class _Nobody:
 
     names = folders = paths = frozenset[bytes]()
     suffixes: tuple[bytes, ...] = ()
+    sources: tuple[bytes, ...] = ()
     magics: dict[bytes, tuple[int, ...]] = {}  # noqa: RUF012  never changed
 
     def match(self, path: bytes) -> tuple[int, ...]:
         return ()
 
     def checked(self, folder: bytes) -> bool:
+        return False
+
+    def searched(self, folder: bytes) -> bool:
         return False
 
 

@@ -50,6 +50,8 @@ _LONG_NAME = ord("L")
 _LONG_LINK = ord("K")
 _NO_TAIL = bytes(512 - 345)  # neither prefix nor what GNU and star keep in its place
 _WHOLE = BEGIN | END
+_SPAN = _WHOLE | CHECK
+_SOURCES = 8  # of a folder: files with the ends in `Wanted.sources` are wanted
 
 
 class Wanted(Protocol):
@@ -70,6 +72,13 @@ class Wanted(Protocol):
     @property
     def suffixes(self) -> tuple[bytes, ...]:
         """Ends of paths."""
+
+    @property
+    def sources(self) -> tuple[bytes, ...]:
+        """Ends of paths, in folders that are `searched`."""
+
+    def searched(self, folder: bytes) -> bool:
+        """Whether `sources` are wanted of this folder."""
 
     @property
     def magics(self) -> Mapping[bytes, tuple[int, ...]]:
@@ -123,7 +132,7 @@ class TarWalker:
         self._digests = digests or PlainDigests()
         self._spans: Spans = []  # file data in the chunk that is being walked
         self._sparse: dict[int, bytes] = {}  # digests of sparse files, by entry index
-        self._flags: dict[bytes, int] = {}  # of whole files, by folder
+        self._flags: dict[bytes, int] = {}  # by folder: of whole files in it, and _SOURCES
 
     # --- the stream ------------------------------------------------------------------------------
 
@@ -202,6 +211,7 @@ class TarWalker:
         wanted = self._wanted
         names, folders, paths = wanted.names, wanted.folders, wanted.paths
         suffixes, magics, match = wanted.suffixes, wanted.magics, wanted.match
+        sources = wanted.sources
         deliver = self._deliver
         fields = self._fields
         checksums, owners, sizes = fields.checksums, fields.owners, fields.sizes
@@ -250,8 +260,8 @@ class TarWalker:
                         flags = flags_of(folder)
                         if flags is None:
                             flags = self._whole(folder)
-                        spans += (start, stop, flags)
-                        if flags != _WHOLE:
+                        spans += (start, stop, flags & _SPAN)
+                        if flags & CHECK:
                             add_checked(index)
                         if size:
                             self.file_bytes += size
@@ -268,7 +278,8 @@ class TarWalker:
                             last in names
                             or folder in folders
                             or name in paths
-                            or (suffixes and name.endswith(suffixes))
+                            or name.endswith(suffixes)
+                            or (flags & _SOURCES and name.endswith(sources))
                         ):
                             who = match(name)
                             if who:
@@ -400,7 +411,7 @@ class TarWalker:
             size=member.size,
             sparse=member.sparse,
             who=who,
-            flags=self._whole(member.path.rpartition(b"/")[0]) & ~_WHOLE,
+            flags=self._whole(member.path.rpartition(b"/")[0]) & CHECK,
         )
         if self._data.flags and member.sparse is None:
             self.entries.checked.append(index)
@@ -466,7 +477,9 @@ class TarWalker:
         """The flags of a file that lies in this folder and arrives at once."""
         flags = self._flags.get(folder)
         if flags is None:
-            flags = _WHOLE | CHECK if self._wanted.checked(folder) else _WHOLE
+            flags = _WHOLE
+            flags |= CHECK if self._wanted.checked(folder) else 0
+            flags |= _SOURCES if self._wanted.searched(folder) else 0
             self._flags[folder] = flags
         return flags
 
@@ -478,7 +491,8 @@ class TarWalker:
             last in wanted.names
             or folder in wanted.folders
             or path in wanted.paths
-            or (wanted.suffixes and path.endswith(wanted.suffixes))
+            or path.endswith(wanted.suffixes)
+            or (path.endswith(wanted.sources) and wanted.searched(folder))
         ):
             return wanted.match(path)
         return ()

@@ -9,6 +9,7 @@ from layerproof.rules.interface import Rule
 from layerproof.rules.lying_base_label import LyingBaseLabel
 from layerproof.rules.package_script import PackageScripts
 from layerproof.rules.protected_path import ProtectedPath
+from layerproof.rules.secret import Secret
 from layerproof.rules.stale_base import StaleBase
 from layerproof.rules.trusted_base import TrustedBase
 from layerproof.rules.trusted_pusher import TrustedPusher
@@ -24,4 +25,5 @@ RULES: tuple[Rule[Any], ...] = (
     PackageScripts(),
     LyingBaseLabel(),
     ImageConfig(),
+    Secret(),
 )

@@ -113,10 +113,14 @@ class Wishes:
     folders: frozenset[bytes] = frozenset()
     paths: frozenset[bytes] = frozenset()
     suffixes: tuple[bytes, ...] = ()
+    sources: tuple[bytes, ...] = ()
     magics: Mapping[bytes, tuple[int, ...]] = field(default_factory=dict)
 
     def match(self, path: bytes) -> tuple[int, ...]:
         return (1,)
+
+    def searched(self, folder: bytes) -> bool:
+        return True
 
     def checked(self, folder: bytes) -> bool:
         return len(folder) % 2 == 1
