@@ -21,7 +21,7 @@ SOURCE = Path(__file__).resolve().parents[2] / "src" / "layerproof"
 # From the bottom up. A part imports from rows below, and from its own row where `MAY_MIX` says so.
 ROWS = (
     {"model", "errors"},
-    {"oci", "analysis", "advisories", "signatures", "learning", "rules", "policy"},
+    {"oci", "analysis", "advisories", "signatures", "learning", "rules", "policy", "expressions"},
     {"engine"},
     {
         "sources",

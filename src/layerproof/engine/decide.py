@@ -23,7 +23,7 @@ from layerproof.engine.evaluator import evaluate
 from layerproof.engine.facts import gather
 from layerproof.engine.ports import Index
 from layerproof.errors import IndexUnavailableError, PolicyError
-from layerproof.model.facts import COMMAND_LINE, Context, ImageFacts
+from layerproof.model.facts import COMMAND_LINE, Context, ImageFacts, KnownImage
 from layerproof.model.image import Image
 from layerproof.model.record import VerdictRecord
 from layerproof.policy.exceptions import end_of
@@ -142,6 +142,10 @@ def _moments(facts: ImageFacts, policy: Policy) -> Iterable[datetime]:
         yield end_of(exception.until)
     for layer in facts.layers:
         yield from (pusher.first_at for pusher in layer.pushers)
+    made = made_at(KnownImage(facts.image, ()))
+    if made is not None and any(_has_expressions(rule) for rule in _every_rule(policy)):
+        whole = max((facts.now - made).days, 0)
+        yield made + timedelta(days=whole + 1)  # when `image.ageDays` is another number
     # What grows too old does so right after the last moment of its last day.
     days = {value for rules in _every_rule(policy) for value in _days(rules)}
     days |= {group.max_age_days for group in policy.groups if group.max_age_days is not None}
@@ -166,6 +170,14 @@ def _every_rule(policy: Policy) -> Iterable[RulePolicy]:
     yield from policy.rules.values()
     for block in policy.blocks:
         yield from block.rules.values()
+
+
+def _has_expressions(rule: RulePolicy) -> bool:
+    schema = settings_of(type(rule.settings))
+    return any(
+        setting.kind == "expressions" and getattr(rule.settings, name)
+        for name, setting in schema.items()
+    )
 
 
 def _days(rule: RulePolicy) -> Iterable[int]:

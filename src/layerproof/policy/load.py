@@ -33,6 +33,7 @@ from layerproof.policy.exceptions import PolicyException
 from layerproof.policy.groups import Group
 from layerproof.policy.load_blocks import read_blocks, read_gates, read_text
 from layerproof.policy.load_exceptions import read_exceptions
+from layerproof.policy.load_expressions import read_expressions
 from layerproof.policy.load_groups import read_groups, read_identities
 from layerproof.policy.model import BaseMatch, Policy
 from layerproof.policy.nodes import Nodes, one_of, shown
@@ -155,6 +156,7 @@ class _Reader(Nodes):
             "words": self._words,
             "texts": self._texts,
             "names": self._names,
+            "expressions": self._expressions,
         }
         if setting.kind in lists:
             return lists[setting.kind](setting, keys, default)
@@ -218,6 +220,13 @@ class _Reader(Nodes):
             wanted = one_of(defined) if defined else f"a name that {setting.of} defines"
             self.checked(item, known, wanted)
         return tuple(dict.fromkeys(i.value for i in node.value if isinstance(i.value, str)))
+
+    def _expressions(
+        self, setting: Setting, keys: Mapping[str, Item], default: tuple[Any, ...]
+    ) -> tuple[Any, ...]:
+        if setting.key not in keys:
+            return default
+        return read_expressions(self, keys[setting.key].value)
 
     def _texts(
         self, setting: Setting, keys: Mapping[str, Item], default: tuple[str, ...]

@@ -1,7 +1,7 @@
 """What a policy says about one rule, and that as plain JSON values."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from layerproof.model.finding import Effect, Severity
@@ -22,7 +22,8 @@ def rule_document(rule: RulePolicy) -> dict[str, object]:
         "effect": rule.effect,
         "severity": rule.severity,
         "settings": {
-            name: getattr(rule.settings, name) for name in settings_of(type(rule.settings))
+            name: _plain(setting, getattr(rule.settings, name))
+            for name, setting in settings_of(type(rule.settings)).items()
         },
     }
 
@@ -41,10 +42,20 @@ def rule_policy(rule: Rule[Any], document: Mapping[str, Any]) -> RulePolicy:
     )
 
 
+def _plain(setting: Setting, value: Any) -> object:
+    if setting.kind == "expressions":
+        return [{f.name: getattr(item, f.name) for f in fields(item)} for item in value]
+    return value
+
+
 def _value(setting: Setting, value: Any) -> object:
     if setting.kind in ("globs", "texts", "names"):
         if isinstance(value, list) and all(isinstance(item, str) for item in value):
             return tuple(value)
+    elif setting.kind == "expressions":
+        if isinstance(value, list):
+            texts = ({str(k): str(v) for k, v in item.items()} for item in value)
+            return tuple(setting.item(**item) for item in texts)
     elif setting.kind == "words":
         if isinstance(value, list) and all(word in setting.choices for word in value):
             return tuple(value)

@@ -72,6 +72,11 @@ def _setting(setting: Setting, value: Any) -> Iterator[str]:
         yield f"    # {setting.extra_key} adds to the built-in list, {setting.key} replaces it:"
         yield f"    # {setting.extra_key}: [/some/path]"
         return
+    if setting.kind == "expressions":
+        yield f"    # {setting.key}:"
+        yield "    #   - name: not root"
+        yield "    #     expression: image.user != '' && image.user != 'root'"
+        return
     if setting.kind in ("texts", "names"):
         yield f"    # {setting.key}: []"
         return

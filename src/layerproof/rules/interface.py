@@ -34,7 +34,7 @@ class Setting(NamedTuple):
     """One key below `rules.<id>` in a policy file."""
 
     key: str
-    kind: str  # "globs", "flag", "choice", "words", "texts", "days" or "names"
+    kind: str  # "globs", "flag", "choice", "words", "texts", "days", "names" or "expressions"
     choices: tuple[str, ...] = ()  # of a choice, and of words
     extra_key: str = ""  # of globs: the key that adds to the default list instead
     may_be_empty: bool = False  # of globs
@@ -43,6 +43,7 @@ class Setting(NamedTuple):
     below: tuple[str, ...] = ()
     form: str = ""  # of texts: a regular expression that each matches as a whole
     example: str = ""  # of texts
+    item: Any = None  # of expressions: the dataclass that holds one
     of: str = ""  # of names: the part of the policy that defines them
 
 
@@ -89,6 +90,11 @@ def days(key: str, *, default: int) -> Any:
 def names(key: str, *, of: str) -> Any:
     """A field that holds names of things that the policy itself defines; empty: all of them."""
     return field(default=(), metadata={"setting": Setting(key, "names", of=of)})
+
+
+def expressions(key: str, *, item: type[Any]) -> Any:
+    """A field that holds named CEL expressions, each a `rules.expression.Condition`."""
+    return field(default=(), metadata={"setting": Setting(key, "expressions", item=item)})
 
 
 def settings_of(settings: type[RuleSettings]) -> dict[str, Setting]:

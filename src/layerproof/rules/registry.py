@@ -3,6 +3,7 @@
 from typing import Any
 
 from layerproof.rules.altered_package_file import AlteredPackageFile
+from layerproof.rules.expression import Expression
 from layerproof.rules.foreign_executable import ForeignExecutable
 from layerproof.rules.image_config import ImageConfig
 from layerproof.rules.interface import Rule
@@ -26,4 +27,5 @@ RULES: tuple[Rule[Any], ...] = (
     LyingBaseLabel(),
     ImageConfig(),
     Secret(),
+    Expression(),
 )

@@ -20,7 +20,7 @@ def test_every_rule_and_setting_is_in_the_starter() -> None:
     for rule in RULES:
         assert f"\n  {rule.id}:\n    effect: " in text
         for setting in settings_of(rule.settings).values():
-            assert re.search(rf"\n    (# )?({setting.key}|{setting.extra_key or '-'}): ", text)
+            assert re.search(rf"\n    (# )?({setting.key}|{setting.extra_key or '-'}):", text)
 
 
 def test_its_examples_can_be_used_when_the_marks_are_taken_away() -> None:
