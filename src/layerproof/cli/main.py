@@ -21,6 +21,7 @@ _COMMANDS = {
     "demo": "See it work on images made on the spot, offline.",
     "diff": "Show what a layer changes, or how two images differ.",
     "events": "Import and list who pushed and pulled what.",
+    "explain": "Tell why a layer is trusted, or not, in plain words.",
     "find": "Find the layers and images that hold a path, package or file.",
     "index": "Read images into the layer index.",
     "policy": "Write a policy file, and see whether it can be used.",

@@ -96,7 +96,7 @@ def verdict_document(verdict: Verdict) -> Document:
             "layers": base.layers,
         },
         "layers": [_layer_verdict(layer) for layer in verdict.layers],
-        "findings": [_finding(finding) for finding in verdict.findings],
+        "findings": [finding_document(finding) for finding in verdict.findings],
         "inputs": dict(verdict.inputs),
         "notes": list(verdict.notes),
         "message": verdict.message,
@@ -204,11 +204,12 @@ def _layer_verdict(layer: LayerVerdict) -> Document:
         "chainId": layer.chain_id,
         "verdict": str(layer.verdict),
         "inBase": layer.in_base,
-        "findings": [_finding(finding) for finding in layer.findings],
+        "findings": [finding_document(finding) for finding in layer.findings],
     }
 
 
-def _finding(finding: Finding) -> Document:
+def finding_document(finding: Finding) -> Document:
+    """One finding."""
     return {
         "rule": finding.rule,
         "status": str(finding.status),

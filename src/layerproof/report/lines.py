@@ -90,7 +90,7 @@ def verdict_lines(verdict: Verdict, image: Image | None, *, quiet: bool) -> Iter
         yield ""
         yield "  the image as a whole"
         for finding in verdict.findings:
-            yield from _finding_lines(finding)
+            yield from finding_lines(finding)
 
 
 def _base_line(verdict: Verdict) -> str:
@@ -114,10 +114,11 @@ def _layer_findings(layer: LayerVerdict, image: Image | None) -> Iterator[str]:
     created_by = command_text(image.layers[layer.position].created_by if image else None)
     yield f"  layer {layer.position} {layer.chain_id.short}  {created_by}"[: width()]
     for finding in layer.findings:
-        yield from _finding_lines(finding)
+        yield from finding_lines(finding)
 
 
-def _finding_lines(finding: Finding) -> Iterator[str]:
+def finding_lines(finding: Finding) -> Iterator[str]:
+    """One finding with what to do."""
     severity = click.style(str(finding.severity), fg=_SEVERITY_COLOUR[finding.severity], bold=True)
     doubt = " (cannot tell)" if finding.status is Status.UNKNOWN else ""
     effect = "" if finding.effect is Effect.REFUSE else f", {finding.effect}"
