@@ -1,0 +1,121 @@
+"""Every command's JSON is what the published schema says."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from layerproof.cli.main import run
+from layerproof.policy.json_schema import policy_schema
+from layerproof.report.output_schema import output_schema
+from layerproof.testing.images import File, Whiteout, build, write_oci_layout
+
+REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
+EVENT = {
+    "events": [
+        {
+            "id": "1",
+            "timestamp": "2026-03-09T14:44:26Z",
+            "action": "push",
+            "target": {
+                "mediaType": "application/vnd.oci.image.manifest.v1+json",
+                "digest": "sha256:" + "ab" * 32,
+                "repository": "team/app",
+            },
+            "request": {"host": "registry.example"},
+            "actor": {"name": "alice"},
+        }
+    ]
+}
+COMMANDS: dict[str, tuple[list[str], int, int]] = {  # command line, exit code, documents at least
+    "index": (["index", "oci:i:base", "oci:i:bad"], 0, 2),
+    "show": (["show", "oci:i:bad"], 0, 1),
+    "diff": (["diff", "oci:i:bad"], 0, 1),
+    "diff of two": (["diff", "oci:i:base", "oci:i:bad"], 0, 1),
+    "find": (["find", "path", "/etc/shadow"], 0, 1),
+    "find package": (["find", "package", "bash"], 0, 1),
+    "trust add": (["trust", "add", "oci:i:base", "-r", "golden", "--expires", "9d"], 0, 1),
+    "trust list": (["trust", "list"], 0, 1),
+    "check": (["check", "oci:i:base", "oci:i:bad", "--label", "a=b"], 1, 2),
+    "verdicts": (["verdicts"], 0, 2),
+    "explain": (["explain", "oci:i:bad"], 0, 1),
+    "pull": (["pull", "oci:i:bad"], 0, 1),
+    "withdrawals": (["withdrawals"], 0, 1),
+    "check withdrawn": (["check", "oci:i:bad"], 1, 1),
+    "explain withdrawn": (["explain", "oci:i:bad", "1"], 0, 1),
+    "events import": (["events", "import", "events.json"], 0, 1),
+    "events list": (["events", "list"], 0, 1),
+    "policy validate": (["policy", "validate", "policy.yaml"], 0, 1),
+    "policy test": (["policy", "test", "test.yaml"], 0, 1),
+    "trust revoke": (["trust", "revoke", "oci:i:base", "-r", "old"], 0, 1),
+}
+ERRORS = {
+    "no image": ["check", "oci:gone"],
+    "no command": ["nope"],
+    "bad policy": ["policy", "validate", "test.yaml"],
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("output")
+    status = "Package: bash\nStatus: install ok installed\nVersion: 1\nArchitecture: amd64\n"
+    base = build([{"etc/shadow": "root:!:\n", "var/lib/dpkg/status": status}])
+    bad = build([{"etc/shadow": Whiteout(), "bin/x": File(b"#!/bin/sh\n", mode=0o755)}], base=base)
+    write_oci_layout(folder / "i", {"base": base, "bad": bad})
+    (folder / "events.json").write_text(json.dumps(EVENT))
+    (folder / "policy.yaml").write_text("apiVersion: layerproof/v1\nkind: Policy\n")
+    (folder / "test.yaml").write_text(
+        "apiVersion: layerproof/v1\nkind: PolicyTest\npolicy: policy.yaml\n"
+        "cases: [{name: a, image: {layers: [{files: {/a: b}}]}, expect: {decision: refuse}}]\n"
+    )
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("LAYERPROOF_INDEX", str(folder / "index.db"))
+
+
+def valid(text: str) -> list[dict[str, Any]]:
+    documents = [json.loads(line) for line in text.splitlines()]
+    schema = output_schema()
+    for document in documents:
+        one = {**schema, "oneOf": [{"$ref": f"#/$defs/{document['kind']}"}]}
+        jsonschema.validate(document, one)
+    return documents
+
+
+def test_output_is_what_the_schema_says(capsys: pytest.CaptureFixture[str]) -> None:
+    """In this order: each command finds what those before it left."""
+    for name, (command, code, least) in COMMANDS.items():
+        assert run([*command, "--output", "json"]) == code, name
+        assert len(valid(capsys.readouterr().out)) >= least, name
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_errors_are_what_the_schema_says(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([*ERRORS[name], "--output", "json"]) in (2, 3)
+    (document,) = valid(capsys.readouterr().err)
+    assert document["kind"] == "Error"
+
+
+def test_the_schema_is_a_schema_and_has_no_kind_that_nothing_prints() -> None:
+    jsonschema.Draft202012Validator.check_schema(output_schema())
+    source = "".join(p.read_text() for p in Path("/").joinpath(*REFERENCE.parts[1:-2]).glob(
+        "src/layerproof/report/*.py"))  # fmt: skip
+    for option in output_schema()["oneOf"]:
+        kind = option["$ref"].rpartition("/")[2]
+        assert f'"kind": "{kind}"' in source
+
+
+@pytest.mark.parametrize(
+    ("name", "made"),
+    [("policy.schema.json", policy_schema), ("output.schema.json", output_schema)],
+)
+def test_the_published_schemas_are_today_s(name: str, made: Any) -> None:
+    """Else run: python scripts/schemas.py"""
+    assert json.loads((REFERENCE / name).read_text(encoding="utf-8")) == made()
