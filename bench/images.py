@@ -29,6 +29,7 @@ from typing import IO, Any
 
 EPOCH = 1_750_000_000  # every time stamp that we choose ourselves
 SUITE = "bookworm"
+MIRROR = "http://deb.debian.org/debian"
 SITE_PACKAGES = "usr/local/lib/python3.11/dist-packages"
 # The machine's own name resolution is lent to the chroot and is not part of any layer.
 LENT = "etc/resolv.conf"
@@ -46,7 +47,7 @@ class BuildError(Exception):
 class Step:
     """One layer: a kind of installer and what it installs."""
 
-    kind: str  # base, apt, pip, npm or app
+    kind: str  # base, apt, pip, npm, app, upgrade or chown
     items: tuple[str, ...]
 
     @property
@@ -79,6 +80,15 @@ LARGE_STEPS = (
 )
 IMAGES: dict[str, tuple[Step, ...]] = {
     "slim": (BASE, Step("apt", ("ca-certificates", "curl", "python3-minimal"))),
+    "upgraded": (
+        Step("base", ("released",)),
+        Step("upgrade", ()),
+        Step("apt", ("python3-minimal", "curl")),
+        Step("pip", ("requests", "flask")),
+        Step("npm", ("srv/web", "express")),
+        Step("app", ("srv/app", "20", "5")),
+        Step("chown", ("srv",)),
+    ),
     "medium": MEDIUM_STEPS,
     "medium-app": (*MEDIUM_STEPS, Step("app", ("srv/next", "20", "3"))),
     "large": LARGE_STEPS,
@@ -123,14 +133,41 @@ def write_base_tar(step: Step, target: Path) -> None:
         left_out = ("doc", "man", "info", "locale", "lintian")
         options += [f"--dpkgopt=path-exclude=/usr/share/{folder}/*" for folder in left_out]
         options.append("--dpkgopt=path-include=/usr/share/doc/*/copyright")
+    sources: list[str] = []
+    if step.items == ("released",):  # as it was released, without the upgrades since
+        sources = [f"deb {MIRROR} {SUITE} main"]
+        options.append("--include=ca-certificates,openssl,tzdata")
     run(
-        ["mmdebstrap", "--quiet", "--variant=minbase", *options, SUITE, target],
+        ["mmdebstrap", "--quiet", "--variant=minbase", *options, SUITE, target, *sources],
         env={"SOURCE_DATE_EPOCH": str(EPOCH)},
     )
 
 
 def install_apt(root: Path, packages: Sequence[str]) -> None:
     """`apt-get install` inside the root file system, as a Dockerfile does it."""
+    run_apt(root, ["install", "-y", "--no-install-recommends", *packages])
+
+
+def upgrade(root: Path, _items: Sequence[str]) -> None:
+    """`apt-get upgrade` to what was published since the release."""
+    sources = root / "etc/apt/sources.list.d/since.list"
+    sources.write_text(
+        f"deb {MIRROR} {SUITE}-updates main\ndeb {MIRROR}-security {SUITE}-security main\n"
+    )
+    run_apt(root, ["-y", "upgrade"])
+    sources.unlink()
+
+
+def chown(root: Path, items: Sequence[str]) -> None:
+    """`chown -R` of folders, as a Dockerfile does it before USER."""
+    for item in items:
+        for folder, _, files in os.walk(root / item):
+            for path in (folder, *(os.path.join(folder, file) for file in files)):
+                os.chown(path, 1000, 1000, follow_symlinks=False)
+
+
+def run_apt(root: Path, command: Sequence[str]) -> None:
+    """apt-get in the root file system, which is left without its traces."""
     shutil.copyfile("/etc/resolv.conf", root / LENT)
     policy = root / "usr/sbin/policy-rc.d"
     policy.write_text("#!/bin/sh\nexit 101\n")  # no service starts inside the build
@@ -146,7 +183,7 @@ def install_apt(root: Path, packages: Sequence[str]) -> None:
     ]
     try:
         run([*apt, "update"])
-        run([*apt, "install", "-y", "--no-install-recommends", *packages])
+        run([*apt, *command])
         run([*apt, "clean"])
     finally:
         policy.unlink()
@@ -190,7 +227,14 @@ def install_app(root: Path, items: Sequence[str]) -> None:
     start.chmod(0o755)
 
 
-INSTALLERS = {"apt": install_apt, "pip": install_pip, "npm": install_npm, "app": install_app}
+INSTALLERS = {
+    "apt": install_apt,
+    "pip": install_pip,
+    "npm": install_npm,
+    "app": install_app,
+    "upgrade": upgrade,
+    "chown": chown,
+}
 
 
 # --- what a step changed -------------------------------------------------------------------------

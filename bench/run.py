@@ -26,6 +26,7 @@ from bigfiles import write_image
 from images import BuildError, build_all, cache_folder
 from measure import CommandFailedError, Cost, Summary, alternate, run_once
 from stages import Stages, machine_limit
+from verdicts import decision_table, false_findings, false_table, measure_decisions
 
 BIN = Path(sys.executable).parent
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -350,7 +351,7 @@ def main() -> int:
     try:
         settings, docs = parse()
         wanted = [name for image in settings.images for name in (image, f"{image}-app")]
-        folders = build_all(wanted, sys.stderr)
+        folders = build_all([*wanted, "upgraded"], sys.stderr)
         results = [measure_image(name, folders, settings) for name in settings.images]
         flatness = measure_flatness() if settings.flat else {}
     except (BuildError, CommandFailedError) as error:
@@ -360,6 +361,10 @@ def main() -> int:
     for result in results:
         lines += image_table(result)
     lines += flat_table(flatness) if flatness else []
+    with tempfile.TemporaryDirectory(prefix="layerproof-bench-") as scratch:
+        lines += decision_table(measure_decisions(Path(scratch)))
+        honest = [*settings.images, "upgraded"]
+        lines += false_table({n: false_findings(folders[n], Path(scratch)) for n in honest})
     text = "\n".join(lines)
     print(text)
     write_results(results, flatness, text, docs)

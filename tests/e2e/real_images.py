@@ -20,11 +20,12 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SUITE = "bookworm"
+MIRROR = "http://deb.debian.org/debian"
 APT_PACKAGES = ("ca-certificates", "libcap2-bin", "iputils-ping", "python3-minimal")
 PIP_PACKAGES = ("requests==2.32.3", "flask==3.0.3", "pyyaml==6.0.2")
 NPM_PACKAGES = ("express@4.19.2", "lodash@4.17.21", "@types/node@20.14.10")
 NEEDED = ("mmdebstrap", "umoci", "npm", "chroot")
-TAGS = ("debian", "apt", "python", "node", "changed")
+TAGS = ("debian", "apt", "python", "node", "changed", "released", "upgraded", "owned")
 
 
 class CannotBuildError(Exception):
@@ -85,17 +86,39 @@ def lacking() -> list[str]:
 
 def apt_layer(root: Path) -> None:
     """Real maintainer scripts, setuid programs, file capabilities and a rewritten dpkg status."""
+    apt_get(root, "install", "-y", "--no-install-recommends", *APT_PACKAGES)
+
+
+def apt_get(root: Path, *command: str) -> None:
+    """apt-get in the root file system, which is left without its traces."""
     shutil.copyfile("/etc/resolv.conf", root / "etc/resolv.conf")
     policy = root / "usr/sbin/policy-rc.d"
     policy.write_text("#!/bin/sh\nexit 101\n")
     policy.chmod(0o755)
     apt = ("chroot", root, "env", "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C", "apt-get", "-q")
     run(*apt, "update")
-    run(*apt, "install", "-y", "--no-install-recommends", *APT_PACKAGES)
+    run(*apt, *command)
     run(*apt, "clean")
     policy.unlink()
     (root / "etc/resolv.conf").unlink()
     shutil.rmtree(root / "var/lib/apt/lists")
+
+
+def upgrading_layer(root: Path) -> None:
+    """`apt-get upgrade` to what was published since the release."""
+    sources = root / "etc/apt/sources.list.d/since.list"
+    sources.write_text(
+        f"deb {MIRROR} {SUITE}-updates main\ndeb {MIRROR}-security {SUITE}-security main\n"
+    )
+    apt_get(root, "-y", "upgrade")
+    sources.unlink()
+
+
+def owning_layer(root: Path) -> None:
+    """`chown -R`, as before USER in a Dockerfile."""
+    for folder, _, files in os.walk(root / "srv"):
+        for path in (folder, *(os.path.join(folder, file) for file in files)):
+            os.chown(path, 1000, 1000, follow_symlinks=False)
 
 
 def pip_layer(root: Path) -> None:
@@ -175,6 +198,16 @@ def write_layout(layout: Path, work: Path) -> None:
     add_layer(layout, "apt", "python", work, pip_layer, f"pip install {' '.join(PIP_PACKAGES)}")
     add_layer(layout, "apt", "node", work, npm_layer, f"npm install {' '.join(NPM_PACKAGES)}")
     add_layer(layout, "python", "changed", work, changing_layer, "changes")
+    released = work / "released.tar"
+    include = "--include=ca-certificates,openssl,login"
+    run(
+        "mmdebstrap", "--quiet", "--variant=minbase", *keep_small, include, SUITE, released,
+        f"deb {MIRROR} {SUITE} main",
+    )  # fmt: skip
+    run("umoci", "new", "--image", f"{layout}:released")
+    run("umoci", "raw", "add-layer", "--image", f"{layout}:released", released)
+    add_layer(layout, "released", "upgraded", work, upgrading_layer, "apt-get upgrade")
+    add_layer(layout, "node", "owned", work, owning_layer, "chown -R 1000 /srv")
     # An empty history entry, as ENV and LABEL leave behind: it must not count as a layer.
     run("umoci", "config", "--image", f"{layout}:changed", "--config.env", "STAGE=test")
 
