@@ -16,9 +16,11 @@ from layerproof.model.image import Image, Layer
 from layerproof.model.trust import TrustRecord
 from layerproof.model.verdict import Decision, LayerVerdict, Trust, Verdict
 from layerproof.policy.model import Policy
+from layerproof.rules.expression import ExpressionSettings
 from layerproof.rules.registry import RULES
 from layerproof.rules.text import plural, show_text
 from layerproof.rules.trusted_base import TrustedBase
+from layerproof.rules.trusted_pusher import TrustedPusher
 
 _CHANGES = {
     ChangeKind.ADDED: "added",
@@ -44,7 +46,8 @@ class Answer:
     doc: str
     effect: Effect  # the policy's
     findings: tuple[Finding, ...]  # none: it passed
-    judged: bool = True  # False: the rule judges the whole image, or the layer is in the base
+    judged: bool = True  # False: the layer is in the base
+    asked: bool = True  # False: the policy gives the rule nothing to go by
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,7 @@ def explain(facts: ImageFacts, policy: Policy, verdict: Verdict, layer: Layer) -
             here.of(rule).effect,
             tuple(f for f in judged.findings if f.rule == rule.id),
             judged=not judged.in_base,
+            asked=_asked(rule.id, here),
         )
         for rule in RULES
     ]
@@ -103,6 +107,14 @@ def explain(facts: ImageFacts, policy: Policy, verdict: Verdict, layer: Layer) -
         image=verdict.findings,
         conclusion=tuple(_conclusion(verdict, judged)),
     )
+
+
+def _asked(rule: str, policy: Policy) -> bool:
+    """Two rules say nothing until the policy tells them whom to trust, or what to ask."""
+    if rule == TrustedPusher.id:
+        return bool(policy.identities)
+    said = policy.rules[rule].settings
+    return not isinstance(said, ExpressionSettings) or bool(said.expressions)
 
 
 def _what(row: LayerFacts) -> Iterator[str]:

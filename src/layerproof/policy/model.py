@@ -100,6 +100,8 @@ class Policy:
             "identities": {name: _fields(found) for name, found in self.identities.items()},
             "groups": [_fields(group) for group in self.groups],
         }
+        if not named:
+            document = _renamed(document, self.identities)
         return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
 
     @classmethod
@@ -163,6 +165,26 @@ def _texts(value: object) -> tuple[str, ...]:
     if not isinstance(value, list):
         raise TypeError("not a list")
     return tuple(map(_text, value))
+
+
+def _renamed(document: dict[str, Any], identities: Mapping[str, Identity]) -> dict[str, Any]:
+    """The same with what names stand for in place of the names: they are nobody's business but the
+    file's."""
+    meant = {
+        name: json.dumps([sorted(found.registries), sorted(found.accounts)])
+        for name, found in identities.items()
+    }
+
+    def plain(value: Any, key: str = "") -> Any:
+        if isinstance(value, Mapping):
+            return {k: plain(item, k) for k, item in value.items()}
+        if key in ("identities", "pushed_by"):
+            return sorted(meant.get(name, name) for name in value)
+        return [plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+    groups = [{**group, "name": ""} for group in document["groups"]]
+    parts = {key: value for key, value in document.items() if key != "identities"}
+    return {**plain({**parts, "groups": groups}), "identities": sorted(meant.values())}
 
 
 def _fields(value: Identity | Group) -> dict[str, object]:

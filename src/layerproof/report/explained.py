@@ -52,6 +52,8 @@ def _answer(answer: Answer) -> Iterator[str]:
 def _word(answer: Answer) -> str:
     if not answer.judged and not answer.findings:
         return "does not judge the base"
+    if not answer.asked and not answer.findings:
+        return "is not asked: the policy says nothing for it"
     if not answer.findings:
         return click.style("has nothing against it", fg="green")
     if any(f.status is Status.FAIL for f in answer.findings):
@@ -79,6 +81,7 @@ def explained_document(told: Explanation) -> Document:
                 "doc": answer.doc,
                 "effect": str(answer.effect),
                 "judged": answer.judged,
+                "asked": answer.asked,
                 "findings": [finding_document(f) for f in answer.findings],
             }
             for answer in told.answers

@@ -170,6 +170,7 @@ _KINDS: dict[str, Schema] = {
                     "doc": _TEXT,
                     "effect": _words(Effect),
                     "judged": _FLAG,
+                    "asked": _FLAG,
                     "findings": _FINDINGS,
                 }
             )
