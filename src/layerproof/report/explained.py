@@ -16,8 +16,8 @@ def explained_lines(told: Explanation) -> Iterator[str]:
     layer = told.layer
     size = f", {human(layer.blob.size)}" if layer.blob else ""
     yield f"layer {layer.position} of {show_text(told.verdict.reference, 500)}{size}"
-    yield f"  ChainID {layer.chain_id}"
-    yield f"  DiffID  {layer.diff_id}"
+    yield f"ChainID {layer.chain_id}"
+    yield f"DiffID  {layer.diff_id}"
     for title, sentences in (("What it is", told.what), ("The base", told.base)):
         yield ""
         yield click.style(title, bold=True)
