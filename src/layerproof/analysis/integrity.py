@@ -2,17 +2,18 @@
 
 Layers are applied from the lowest up, each together with the tree that it leaves:
 
-1. A file of a package database states what it lists until a layer replaces or removes it.
+1. A file of a package database states what it lists until a layer replaces or removes it. That of
+   dpkg or apk counts only if the package is installed.
 2. Of a layer are looked at: every path whose checksum it states, and every path that it brings and
    that some package owns. So a database that is brought without its files is compared with the
    files below, and a file that is brought without its database with the database below.
 3. A path may have several owners (diversions); it is sound if it is what one of them says.
    A path that is not there is no alteration: leaving out documentation is common.
-4. A change of a path is *verified* if a package that this layer adds or changes owns it, this layer
-   states the package's checksum, and the file has it; a symbolic link, if it leads to such a file;
-   a deletion, if the package owned the path before and no longer lists it; what the scripts of an
-   upgraded package are known to write (`_GENERATED`). What the layer says is
-   compared with what the layer brings: that excludes accidents and carelessness, not a forger.
+4. A change of a path is *verified* if a package that this layer changes owns it and did so before,
+   this layer states the package's checksum, and the file has it; a symbolic link, if it leads to
+   such a file; a deletion, if the package owned the path before and no longer lists it; what the
+   scripts of an upgraded package are known to write (`_GENERATED`). What the layer says is compared
+   with what the layer brings: that excludes accidents and carelessness, not a forger.
 5. An executable is *foreign* if no database lists it and it is not part of an installed Node
    package. The package databases' own scripts are not looked at here.
 
@@ -20,7 +21,7 @@ Folders that became links (a merged /usr) are followed: databases name paths as 
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import compress
 
@@ -77,11 +78,14 @@ class OwnershipTree:
         changes: Iterable[Change],
         package_changes: Iterable[PackageChange],
         programs: Mapping[str, object],
+        installed: Container[tuple[PackageType, str]],
     ) -> Integrity:
         """What the layer that the tree was just given does. `manifests`, `entries` and `programs`
-        (the facts of that analyser) are those of the layer's contents."""
+        (the facts of that analyser) are those of the layer's contents; `installed` are the packages
+        there are now, by type and name."""
         self._folders, self._empty = {}, {}
-        new = _by_file(_shared(manifests, entries))
+        known = [m for m in manifests if not m.paths or _is_installed(m, installed)]
+        new = _by_file(_shared(known, entries))
         before = self._take(new)
         layer = _Layer(self, new, before, entries, package_changes)
         altered, unverifiable = layer.altered()
@@ -320,6 +324,7 @@ class _Layer:
             prefix: name
             for (kind, name), prefixes in _GENERATED.items()
             if self._changed.get((kind, name)) is PackageChangeKind.CHANGED
+            and any(m.package == name and m.digests and not m.config for m in mine)
             for prefix in prefixes
         }
         found: dict[bytes, str] = {}
@@ -351,9 +356,9 @@ class _Layer:
             if said is not None:
                 manifest, digest = said
                 same = self._owners.compare(path, manifest.checksum, digest)
-                return manifest.package if same else None
+                return manifest.package if same and self._was_of(manifest.package, names) else None
         package = next((listed[name] for name in names if name in listed), None)
-        if package is None or not self._owners.is_link(path):
+        if package is None or not self._owners.is_link(path) or not self._was_of(package, names):
             return None
         target = self._owners.follow(path)
         if target is None:
@@ -363,6 +368,14 @@ class _Layer:
             if said is not None and self._owners.compare(target, said[0].checksum, said[1]):
                 return package
         return None
+
+    def _was_of(self, package: str, names: tuple[bytes, ...]) -> bool:
+        """Whether the same package owned the path before: another one that takes it over is no
+        upgrade, and what nobody owned was nobody's to upgrade."""
+        return any(
+            manifest.package == package and any(name in manifest.paths for name in names)
+            for manifest in self._before
+        )
 
     def _dropped(self, names: tuple[bytes, ...], listed: Mapping[bytes, str]) -> str | None:
         if any(name in listed for name in names):
@@ -422,6 +435,13 @@ def stated(manifest: Manifest) -> dict[bytes, bytes]:
     if none in digests:
         found = {path: digest for path, digest in found.items() if digest != none}
     return found
+
+
+def _is_installed(manifest: Manifest, installed: Container[tuple[PackageType, str]]) -> bool:
+    """Whether the package database knows the package: a list of files alone makes none."""
+    if manifest.type not in _SYSTEM:
+        return True
+    return (manifest.type, manifest.package.partition(":")[0]) in installed
 
 
 def _shared(manifests: Sequence[Manifest], entries: EntryTable) -> list[Manifest]:

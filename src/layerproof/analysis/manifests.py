@@ -38,6 +38,8 @@ _CONFFILE = re.compile(rb"\n[ \t]+/(.+) ([0-9a-f]{32})(?= |\n|$)")
 _RECORD_LINE = re.compile(
     rb'^(?:"((?:[^"\n]|"")+)"|([^",\n]+)),(?:sha256=([\w-]{43}))?[^,\n]*,', re.MULTILINE
 )
+# The prefix of a site folder: `usr/local/` of `usr/local/lib/python3.11/site-packages/`
+_INSTALLED_BY_PIP = re.compile(rb"^(.*?/|)lib(?:64)?/python[^/]*/(?:site|dist)-packages/$")
 _APK_LINE = re.compile(rb"^([PFRZ]):(.*)$", re.MULTILINE)
 _NOTHING = Manifest(b"", PackageType.DEB, "")
 MAX_FILES = 2_000_000  # owned paths of one layer
@@ -166,16 +168,17 @@ def _record(path: bytes, data: bytes) -> Iterator[Manifest]:
     folder, _, _ = path.rpartition(b"/")
     root, slash, name = folder.rpartition(b"/")
     root += slash
+    below = (root, *_INSTALLED_BY_PIP.findall(root))
     paths: list[bytes] = []
     digests: list[bytes] = []
     for quoted, plain, stated in _RECORD_LINE.findall(data):
         file = quoted.replace(b'""', b'"') or plain
-        if file.startswith(b"/"):
-            paths.append(normpath(file).lstrip(b"/"))
-        elif file.startswith(b".") or b"/." in file or b"//" in file:
-            paths.append(normpath(b"/" + root + file).lstrip(b"/"))
-        else:
-            paths.append(root + file)
+        owned = root + file
+        if file.startswith((b"/", b".")) or b"/." in file or b"//" in file:
+            owned = normpath(file if file.startswith(b"/") else b"/" + owned).lstrip(b"/")
+        if not owned.startswith(below):
+            continue  # an installer writes below its prefix; this would claim others' files
+        paths.append(owned)
         digests.append(_base64(stated + b"=", 32) if stated else bytes(32))
     package = _text(name.removesuffix(b".dist-info").partition(b"-")[0])
     found = tuple(paths), Checksum.SHA256, b"".join(digests)

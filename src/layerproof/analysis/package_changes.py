@@ -120,6 +120,12 @@ class PackageTree:
         found = (package for records in self._files.values() for package in records.values())
         return tuple(sorted(found, key=_ORDER))
 
+    @property
+    def installed(self) -> set[tuple[PackageType, str]]:
+        """Type and name of every package after the layers applied so far."""
+        found = (package for records in self._files.values() for package in records.values())
+        return {(package.type, package.name) for package in found}
+
     def apply(
         self,
         packages: Iterable[Package],

@@ -64,6 +64,7 @@ class Stack:
             changes,
             packages,
             programs if isinstance(programs, dict) else {},
+            self.packages.installed,
         )
 
     def _table(self, layer: Layer) -> EntryTable:

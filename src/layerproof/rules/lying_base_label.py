@@ -12,7 +12,8 @@ Each claim (`layerproof.rules.claims`) is held against the images that the index
    our platform that are known are all others. That is milder: tags move, and the index may have
    missed the build that was used.
 4. A history claim is contradicted when the image repeats the whole history of a known image of
-   our platform, and no known image with exactly that history is its base: it was copied.
+   our platform, and no known image with that history, or with more of it, is its base: it was
+   copied.
 5. A claim that nothing known can decide is `unknown`. Above a trusted base that endangers nothing:
    the ChainIDs prove what lies below, whatever the label says, and every layer above is judged.
    Its effect is then that of the setting `unknownClaims`.
@@ -91,11 +92,12 @@ class LyingBaseLabel:
 
     def _forged(self, image: Image, known: Sequence[KnownImage]) -> Iterator[Finding]:
         told = [other for other in known if starts_with_history(image, other.image)]
-        true = {len(other.image.history) for other in told if is_base(other.image, image)}
+        # What a true base's own history says is explained by it, whoever else says the same.
+        true = max((len(o.image.history) for o in told if is_base(o.image, image)), default=0)
         copied = [
             other
             for other in told
-            if len(other.image.history) not in true and other.image.platform == image.platform
+            if len(other.image.history) > true and other.image.platform == image.platform
         ]
         if not copied:
             return

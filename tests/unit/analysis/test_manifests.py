@@ -66,17 +66,26 @@ def test_record_names_files_from_the_folder_above_the_metadata() -> None:
     digest = "A" * 43
     data = (
         f'a/b.py,sha256={digest},1\n"a,""c"".py",sha256={digest[:-1]}E,2\n'
-        "../../bin/tool,,\nx-1.dist-info/RECORD,,\n/abs,md5=1,\n"
+        "../../../bin/tool,,\nx-1.dist-info/RECORD,,\n/usr/bin/x,md5=1,\n"
     )
-    found = one(b"usr/lib/python3/x-1.dist-info/RECORD", data.encode())
+    site = b"usr/lib/python3/dist-packages/"
+    found = one(site + b"x-1.dist-info/RECORD", data.encode())
     assert found.paths == (
-        b"usr/lib/python3/a/b.py",
-        b'usr/lib/python3/a,"c".py',
+        site + b"a/b.py",
+        site + b'a,"c".py',
         b"usr/bin/tool",
-        b"usr/lib/python3/x-1.dist-info/RECORD",
-        b"abs",
+        site + b"x-1.dist-info/RECORD",
+        b"usr/bin/x",
     )
     assert [len(found.digest(n)) for n in range(5)] == [0, 32, 0, 0, 0]
+
+
+@pytest.mark.parametrize("folder", ["srv", "usr/local/lib/python3.11/site-packages", "usr/lib/x"])
+def test_a_record_claims_nothing_outside_its_prefix(folder: str) -> None:
+    up = "../" * folder.count("/") + "../"
+    data = f"{up}usr/bin/login,,\n/etc/shadow,,\nmine.py,,\n".encode()
+    found = one(f"{folder}/x-1.dist-info/RECORD".encode(), data)
+    assert found.paths == (f"{folder}/mine.py".encode(),)
 
 
 def test_a_record_cannot_name_a_path_above_the_root() -> None:

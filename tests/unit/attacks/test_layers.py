@@ -59,6 +59,16 @@ BASE = build([SYSTEM, {"etc/hardened": "yes\n"}], env=["PATH=/usr/local/bin:/usr
 MODES = {"usr/bin/login": 0o755}
 
 
+OLD_CERTIFICATES = build(
+    [
+        layer(
+            installed(Deb("ca-certificates", "1", {})) | {"etc/ssl/certs/ca.pem": "x"},
+            created_by="RUN certificates",
+        )
+    ]
+)
+
+
 def attack(files: Files, **config: object) -> BuiltImage:
     made = layer(files, created_by="RUN attack")
     return build([made], base=BASE, **config)  # type: ignore[arg-type]
@@ -219,6 +229,45 @@ ATTACKS: dict[str, tuple[BuiltImage, str]] = {
         attack(forged(LOGIN.but(files={"usr/bin/login": b"evil", "usr/bin/su": b"su"}))),
         "protected-path",
     ),
+    "a new package that claims another's file": (
+        attack(
+            installed(
+                LOGIN, BASH, LIBC, Deb("evil", "1", {"usr/bin/login": b"evil"}), new=["evil"]
+            )
+        ),
+        "protected-path",
+    ),
+    "a new package that claims /etc/shadow": (
+        attack(
+            installed(LOGIN, BASH, LIBC, Deb("evil", "1", {"etc/shadow": b"root::"}), new=["evil"])
+        ),
+        "protected-path",
+    ),
+    "a list of files without a package": (
+        attack({
+            "var/lib/dpkg/info/evil.list": "/usr/bin/miner\n",
+            "usr/bin/miner": File(ELF, mode=0o755),
+        }),
+        "foreign-executable",
+    ),
+    "a RECORD that claims programs of the system": (
+        attack({
+            "srv/x-1.dist-info/RECORD": "../usr/bin/miner,,\n",
+            "srv/x-1.dist-info/METADATA": "Name: x\nVersion: 1\n",
+            "usr/bin/miner": File(ELF, mode=0o755),
+        }),
+        "foreign-executable",
+    ),
+    "another CA beside a version that only the status claims": (
+        build(
+            [{
+                **installed(Deb("ca-certificates", "2", {}), new=[]),
+                "etc/ssl/certs/ca.pem": "evil",
+            }],
+            base=OLD_CERTIFICATES,
+        ),
+        "protected-path",
+    ),
     "an upgrade that gains setuid": (
         attack({
             **forged(LOGIN.but(version="1:9", files={"usr/bin/login": b"9", "usr/bin/su": b"su"})),
@@ -257,6 +306,7 @@ ATTACKS: dict[str, tuple[BuiltImage, str]] = {
 def a_world() -> World:
     world = World()
     world.trust(BASE)
+    world.trust(OLD_CERTIFICATES, "docker://registry.example/certificates:1")
     return world
 
 
