@@ -38,6 +38,12 @@ rules:
 """
 
 _TAIL = """
+# Images that the policy vouches for by itself, beside those declared with `trust add`:
+# identities:
+#   ci: {registries: [registry.example], accounts: [ci-bot]}
+# groups:
+#   golden: {images: [registry.example/golden/**], pushedBy: [ci], maxAgeDays: 90}
+
 # Findings that somebody answers for, on some images, until a day. For example:
 # exceptions:
 #   - images: [registry.example/team/app:1.*]
