@@ -99,6 +99,12 @@ class OwnershipTree:
             unverifiable=unverifiable,
         )
 
+    def stack(
+        self, manifests: Sequence[Manifest], installed: Container[tuple[PackageType, str]]
+    ) -> None:
+        """Take the databases of a layer about which nothing is to be told."""
+        self._take(_by_file([m for m in manifests if not m.paths or _is_installed(m, installed)]))
+
     # --- the databases ---
 
     def _take(self, new: dict[bytes, tuple[Manifest, ...]]) -> dict[bytes, tuple[Manifest, ...]]:

@@ -48,7 +48,10 @@ _FORMS = {
     "hugging-face-token": rb"(?<!\w)hf_[A-Za-z]{34}(?!\w)",
     "npm-token": rb"(?<!\w)npm_[A-Za-z0-9]{36}(?!\w)",
     "openai-key": rb"(?<![\w-])sk-(?:proj-|svcacct-)?[\w-]{20,80}T3BlbkFJ[\w-]{20,80}",
-    "private-key": rb"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----",
+    # with the first characters of the key, perhaps after header fields: programs that know such
+    # keys hold the first line alone
+    "private-key": rb"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----"
+    rb"(?:\\[nr]|\s|[A-Za-z-]+: [^\n]{0,200}\n){0,20}[A-Za-z0-9+/=]{16}",
     "pypi-token": rb"pypi-AgEIcHlwaS5vcmc[\w-]{50,300}",
     "sendgrid-key": rb"(?<![\w.])SG\.[\w-]{22}\.[\w-]{43}",
     "slack-token": rb"xox[abeoprs]-(?:\d+-){1,4}[A-Za-z0-9-]{10,80}",

@@ -10,7 +10,7 @@ from layerproof.model.change import Change, ChangeSet
 from layerproof.model.contents import ChainRecord
 from layerproof.model.entry import FILE, EntryTable
 from layerproof.model.image import Image, Layer
-from layerproof.model.ownership import Integrity
+from layerproof.model.ownership import Integrity, Manifest
 from layerproof.model.package import PackageChange
 from layerproof.oci import changecodec, manifestcodec
 from layerproof.oci.entrycodec import decode
@@ -38,7 +38,7 @@ class Stack:
         facts = self._index.layer_facts([layer.diff_id])[layer.diff_id]
         packages = self._push_packages(layer, facts)
         if self._integrity:
-            self._look(layer, table, (), packages, facts)
+            self._owners.stack(self._manifests(layer), self.packages.installed)
         return packages
 
     def compare(self, layer: Layer) -> tuple[ChangeSet, tuple[PackageChange, ...], Integrity]:
@@ -59,13 +59,16 @@ class Stack:
     ) -> Integrity:
         programs = facts.get("programs")
         return self._owners.apply(
-            manifestcodec.decode(self._index.manifests(layer.diff_id) or b""),
+            self._manifests(layer),
             table,
             changes,
             packages,
             programs if isinstance(programs, dict) else {},
             self.packages.installed,
         )
+
+    def _manifests(self, layer: Layer) -> list[Manifest]:
+        return manifestcodec.decode(self._index.manifests(layer.diff_id) or b"")
 
     def _table(self, layer: Layer) -> EntryTable:
         blob = self._index.entries(layer.diff_id)

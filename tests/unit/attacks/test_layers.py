@@ -23,7 +23,7 @@ from layerproof.testing.images import (
 
 ELF = b"\x7fELF" + bytes(60)
 TOKEN = "gh" + "p_" + "a1B2c3D4e5" * 4
-KEY = "-----BEGIN " + "RSA PRIVATE KEY-----\nMIIE\n"
+KEY = "-----BEGIN " + "RSA PRIVATE KEY-----\nMIIEowIBAAKCAQEA\n"
 LOGIN = Deb("login", "1:4.13", {"usr/bin/login": b"login", "usr/bin/su": b"su"})
 BASH = Deb("bash", "5.2", {"usr/bin/bash": b"bash", "usr/bin/ls": b"ls"})
 LIBC = Deb(

@@ -52,7 +52,8 @@ def test_a_secret_is_found_and_not_repeated(path: str, data: str, kind: str) -> 
         ("root/.npmrc", "//registry.example/:_authToken=${NPM_TOKEN}\n"),
         ("root/.ssh/id_rsa.pub", "ssh-rsa AAAA\n"),
         ("etc/ssl/certs/a.pem", "-----BEGIN CERTIFICATE-----\n"),
-        ("root/key.pem", "-----BEGIN " + "ENCRYPTED PRIVATE KEY-----\n"),
+        ("root/key.pem", "-----BEGIN " + "ENCRYPTED PRIVATE KEY-----\nMIIEowIBAAKCAQEA\n"),
+        ("etc/mime.xml", '<magic data="-----BEGIN ' + 'PRIVATE KEY-----" priority="50"/>'),
         ("app/node_modules/x/test.json", f'"{TOKEN}"'),
     ],
 )
@@ -81,6 +82,11 @@ def test_environment_labels_and_history_are_searched() -> None:
     told = layer({"srv/a": "a"}, created_by=f"RUN git clone https://{TOKEN}@github.com/x")
     (finding,) = world.judge(build([told], base=BASE)).of(RULE)
     assert str(finding.evidence["place"]).startswith("history entry")
+
+
+def test_a_key_in_a_variable_on_one_line_is_found() -> None:
+    found = judged({}, env=["KEY=" + KEY.replace("\n", "\\n")]).of(RULE)
+    assert {f.evidence["place"] for f in found} >= {"the variable KEY"}
 
 
 def test_what_the_trusted_base_says_is_not_this_images_doing() -> None:
