@@ -1,6 +1,6 @@
 """The `exceptions` of a policy file: nodes in, `PolicyException`s and problems out."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from layerproof.errors import PolicyError
 from layerproof.policy.document import Item, Node
@@ -39,39 +39,15 @@ def _one(nodes: Nodes, node: Node) -> PolicyException | None:
         nodes.note(node, f"an exception without {', '.join(missing)}", "each of them is needed")
     before = nodes.count
     exception = PolicyException(
-        images=_items(nodes, keys, "images", check_pattern),
-        rules=_items(nodes, keys, "rules", _check_rule),
+        images=nodes.items(keys, "images", MAX_ITEMS, check_pattern),
+        rules=nodes.items(keys, "rules", MAX_ITEMS, _check_rule),
         reason=read_text(nodes, keys, "reason"),
         owner=read_text(nodes, keys, "owner"),
         until=_day(nodes, keys),
-        paths=_items(nodes, keys, "paths", check_glob),
-        layers=_items(nodes, keys, "layers", _check_layer),
+        paths=nodes.items(keys, "paths", MAX_ITEMS, check_glob),
+        layers=nodes.items(keys, "layers", MAX_ITEMS, _check_layer),
     )
     return None if missing or nodes.count > before else exception
-
-
-def _items(
-    nodes: Nodes, keys: Mapping[str, Item], key: str, check: Callable[[str], None]
-) -> tuple[str, ...]:
-    """A list of texts, each checked. An empty one is an error: it would free nothing, or all."""
-    if key not in keys:
-        return ()
-    node = keys[key].value
-    if not isinstance(node.value, list) or not 0 < len(node.value) <= MAX_ITEMS:
-        wanted = f"a list of 1 to {MAX_ITEMS} items"
-        nodes.note(node, f"{key} is not {wanted}", "name what is meant, or leave the key out")
-        return ()
-    found = []
-    for item in node.value:
-        if not isinstance(item.value, str):
-            nodes.note(item, f"{shown(item)} is not a text", "write it in quotes")
-            continue
-        try:
-            check(item.value)
-            found.append(item.value)
-        except PolicyError as error:
-            nodes.note(item, error.message, error.remedy)
-    return tuple(found)
 
 
 def _check_rule(name: str) -> None:

@@ -1,7 +1,7 @@
 """The `identities` and `groups` of a policy file: nodes in, what they mean and problems out."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from layerproof.errors import PolicyError
 from layerproof.model.identity import Identity
@@ -29,8 +29,8 @@ def read_identities(nodes: Nodes, node: Node) -> dict[str, Identity]:
                        "an account means something at its registry only: write both")  # fmt: skip
         found[name] = Identity(
             name=name,
-            registries=_items(nodes, keys, "registries", _check_host),
-            accounts=_items(nodes, keys, "accounts", _check_account),
+            registries=nodes.items(keys, "registries", MAX_ITEMS, _check_host),
+            accounts=nodes.items(keys, "accounts", MAX_ITEMS, _check_account),
         )
     return found
 
@@ -57,10 +57,10 @@ def read_groups(nodes: Nodes, node: Node, identities: Mapping[str, Identity]) ->
         found.append(
             Group(
                 name=name,
-                images=_items(nodes, keys, "images", check_pattern),
-                digests=_items(nodes, keys, "digests", _check_digest),
-                chain_ids=_items(nodes, keys, "chainIds", _check_digest),
-                pushed_by=_items(nodes, keys, "pushedBy", check_identity),
+                images=nodes.items(keys, "images", MAX_ITEMS, check_pattern),
+                digests=nodes.items(keys, "digests", MAX_ITEMS, _check_digest),
+                chain_ids=nodes.items(keys, "chainIds", MAX_ITEMS, _check_digest),
+                pushed_by=nodes.items(keys, "pushedBy", MAX_ITEMS, check_identity),
                 max_age_days=_days(nodes, keys),
             )
         )
@@ -80,29 +80,6 @@ def _named(nodes: Nodes, node: Node, what: str) -> list[tuple[str, Node]]:
         else:
             found.append((name, item.value))
     return found
-
-
-def _items(
-    nodes: Nodes, keys: Mapping[str, Item], key: str, check: Callable[[str], None]
-) -> tuple[str, ...]:
-    if key not in keys:
-        return ()
-    node = keys[key].value
-    if not isinstance(node.value, list) or not 0 < len(node.value) <= MAX_ITEMS:
-        wanted = f"a list of 1 to {MAX_ITEMS} items"
-        nodes.note(node, f"{key} is not {wanted}", "name what is meant, or leave the key out")
-        return ()
-    found = []
-    for item in node.value:
-        if not isinstance(item.value, str):
-            nodes.note(item, f"{shown(item)} is not a text", "write it in quotes")
-            continue
-        try:
-            check(item.value)
-            found.append(item.value)
-        except PolicyError as error:
-            nodes.note(item, error.message, error.remedy)
-    return tuple(found)
 
 
 def _check_host(text: str) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from typing import Any, TypeVar
 
+from layerproof.errors import PolicyError
 from layerproof.policy.document import Item, Node, Number, Problem
 
 _Word = TypeVar("_Word", bound=StrEnum)
@@ -41,6 +42,30 @@ class Nodes:
         good = isinstance(node.value, str) and node.value in allowed
         self.checked(node, good, one_of(allowed))
         return words(node.value) if good else default
+
+    def items(
+        self, keys: Mapping[str, Item], key: str, most: int, check: Callable[[str], None]
+    ) -> tuple[str, ...]:
+        """A list of texts, none where the key is not there. `check` raises PolicyError for one that
+        is wrong. An empty list is an error: it would mean nothing, or all."""
+        if key not in keys:
+            return ()
+        node = keys[key].value
+        if not isinstance(node.value, list) or not 0 < len(node.value) <= most:
+            wanted = f"a list of 1 to {most} items"
+            self.note(node, f"{key} is not {wanted}", "name what is meant, or leave the key out")
+            return ()
+        found = []
+        for item in node.value:
+            if not isinstance(item.value, str):
+                self.note(item, f"{shown(item)} is not a text", "write it in quotes")
+                continue
+            try:
+                check(item.value)
+                found.append(item.value)
+            except PolicyError as error:
+                self.note(item, error.message, error.remedy)
+        return tuple(found)
 
     def checked(self, node: Node, good: bool, wanted: str) -> object:
         """The value, after a note unless it is `good`."""

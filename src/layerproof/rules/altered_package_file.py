@@ -18,11 +18,10 @@ from layerproof.model.finding import Effect, Finding, Severity, Status
 from layerproof.model.ownership import Alteration, AlteredFile
 from layerproof.rules.globs import GlobSet
 from layerproof.rules.interface import RuleSettings, choice, globs
-from layerproof.rules.layers import not_indexed
+from layerproof.rules.layers import examples, not_indexed, only_counted
 from layerproof.rules.text import plural, show_path, show_text
 
 MAX_FINDINGS = 50  # per layer, before the rest is summed up
-MAX_EXAMPLES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,21 +106,13 @@ class AlteredPackageFile:
             remedy="install these files from their packages",
             position=layer.layer.position,
             chain_id=layer.layer.chain_id,
-            evidence={
-                "total": len(files),
-                "examples": [show_path(file.path) for file in files[:MAX_EXAMPLES]],
-            },
+            evidence=examples([file.path for file in files]),
         )
 
     def _unknown(self, layer: LayerFacts, count: int) -> Finding:
-        return Finding(
-            rule=self.id,
-            status=Status.UNKNOWN,
-            severity=Severity.MEDIUM,
-            message=f"{plural(count, 'package file')} of the layer cannot be compared with what "
-            "the packages say",
-            remedy="bring package files by their package manager, not as links to other places",
-            position=layer.layer.position,
-            chain_id=layer.layer.chain_id,
-            evidence={"total": count},
+        message = (
+            f"{plural(count, 'package file')} of the layer cannot be compared with what "
+            "the packages say"
         )
+        remedy = "bring package files by their package manager, not as links to other places"
+        return only_counted(self.id, layer, message, remedy, count)

@@ -18,11 +18,10 @@ from layerproof.model.finding import Effect, Finding, Severity, Status
 from layerproof.model.ownership import ForeignFile
 from layerproof.rules.globs import GlobSet
 from layerproof.rules.interface import RuleSettings, globs
-from layerproof.rules.layers import not_indexed
+from layerproof.rules.layers import examples, not_indexed, only_counted
 from layerproof.rules.text import plural, show_path
 
 MAX_FINDINGS = 50  # per layer, before the rest is summed up
-MAX_EXAMPLES = 20
 # Where images keep applications: FHS 3.0 (/opt, /srv, /home, /usr/local), the working folders of
 # the common base images, buildpacks, functions.
 APPLICATION_PATHS = (
@@ -123,21 +122,12 @@ class ForeignExecutable:
             remedy="bring them by packages, or put them where applications are",
             position=layer.layer.position,
             chain_id=layer.layer.chain_id,
-            evidence={
-                "total": len(files),
-                "examples": [show_path(file.path) for file in files[:MAX_EXAMPLES]],
-            },
+            evidence=examples([file.path for file in files]),
         )
 
     def _unknown(self, layer: LayerFacts, count: int) -> Finding:
-        return Finding(
-            rule=self.id,
-            status=Status.UNKNOWN,
-            severity=Severity.MEDIUM,
-            message=f"{plural(count, 'executable')} of the layer cannot be judged: only a count "
-            "is known",
-            remedy="split the layer",
-            position=layer.layer.position,
-            chain_id=layer.layer.chain_id,
-            evidence={"total": count},
+        message = (
+            f"{plural(count, 'executable')} of the layer cannot be judged: only a count is known"
         )
+        remedy = "split the layer"
+        return only_counted(self.id, layer, message, remedy, count)
