@@ -47,6 +47,7 @@ class Answer:
     effect: Effect  # the policy's
     findings: tuple[Finding, ...]  # none: it passed
     judged: bool = True  # False: the layer is in the base
+    on_image: bool = False  # it has findings on the image as a whole
     asked: bool = True  # False: the policy gives the rule nothing to go by
 
 
@@ -93,6 +94,7 @@ def explain(facts: ImageFacts, policy: Policy, verdict: Verdict, layer: Layer) -
             here.of(rule).effect,
             tuple(f for f in judged.findings if f.rule == rule.id),
             judged=not judged.in_base,
+            on_image=any(f.rule == rule.id for f in verdict.findings),
             asked=_asked(rule.id, here),
         )
         for rule in RULES

@@ -54,6 +54,8 @@ def _word(answer: Answer) -> str:
         return "does not judge the base"
     if not answer.asked and not answer.findings:
         return "is not asked: the policy says nothing for it"
+    if answer.on_image and not answer.findings:
+        return click.style("speaks about the image, below", fg="yellow")
     if not answer.findings:
         return click.style("has nothing against it", fg="green")
     if any(f.status is Status.FAIL for f in answer.findings):

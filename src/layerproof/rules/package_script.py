@@ -71,8 +71,8 @@ class PackageScripts:
             severity=self.severity,
             message=f"the package {show_text(scripts[0].package, 100)} brings scripts that no "
             f"trusted layer has: {kinds}",
-            remedy="read them (layerproof find file SHA256); then trust an image that has them, or "
-            "list their sha256 in the policy: rules.package-script.known",
+            remedy="read them in the package; then trust an image that has them, or list their "
+            "sha256 in the policy: rules.package-script.known",
             position=layer.layer.position,
             chain_id=layer.layer.chain_id,
             evidence={
