@@ -26,7 +26,7 @@ from dataclasses import replace
 from itertools import compress
 
 from layerproof.model.change import Change, ChangeKind
-from layerproof.model.entry import DIRECTORY, FILE, SYMLINK, EntryTable
+from layerproof.model.entry import DIRECTORY, FILE, HARDLINK, SYMLINK, EntryTable
 from layerproof.model.ownership import (
     CHECKSUM_BYTES,
     Alteration,
@@ -211,6 +211,11 @@ class OwnershipTree:
         """The digest of what really is at the path."""
         number = self._tree.number(path)
         return None if number is None else self._tree.digest(number, checksum)
+
+    def mode(self, path: bytes) -> int:
+        """Of what really is at the path; 0 for nothing."""
+        entry = self._tree.lookup(path)
+        return 0 if entry is None else entry.mode
 
     def follow(self, path: bytes) -> bytes | None:
         """Where a path leads to, all links followed."""
@@ -405,15 +410,30 @@ class _Layer:
         files = compress(range(len(entries)), bytes(entries.kinds).translate(_IS_FILE))
         for index in files:
             mode = entries.owners[index][0]
-            kind = kinds.get(index)
-            if kind is None and not mode & 0o111:
+            kind = _startable(kinds.get(index), mode)
+            if kind and self._is_foreign(path := owners.real(entries.paths[index])):
+                yield ForeignFile(path, kind, mode, entries.sha256(index))
+        yield from self._foreign_links(kinds)
+
+    def _foreign_links(self, kinds: Mapping[int, str]) -> Iterator[ForeignFile]:
+        """Hard links: another name is another place, whatever the file's first one is."""
+        entries, owners = self._entries, self._owners
+        places = {path: index for index, path in enumerate(entries.paths)} if entries.links else {}
+        for index, target in entries.links.items():
+            if entries.kinds[index] != HARDLINK:
                 continue
-            if kind == "script" and not mode & 0o111:
-                continue  # a script that nobody can start by itself
             path = owners.real(entries.paths[index])
-            if owners.owned(path) or path.startswith(_DATABASES) or self._of_node(path):
+            digest = owners.found(path, Checksum.SHA256)
+            if digest is None or not self._is_foreign(path):
                 continue
-            yield ForeignFile(path, kind or "executable", mode, entries.sha256(index))
+            mode = owners.mode(path)
+            kind = _startable(kinds.get(places.get(target, -1)), mode)
+            if kind:
+                yield ForeignFile(path, kind, mode, digest)
+
+    def _is_foreign(self, path: bytes) -> bool:
+        owned = self._owners.owned(path) or path.startswith(_DATABASES)
+        return not owned and not self._of_node(path)
 
     def _of_node(self, path: bytes) -> bool:
         """Whether it is part of a Node package: the nearest folder below `node_modules` has a
@@ -427,6 +447,14 @@ class _Layer:
             return True
         folder = b"/".join((above[1:], b"node_modules", *parts[:depth]))
         return self._owners.is_there(folder.lstrip(b"/") + b"/package.json")
+
+
+def _startable(kind: str | None, mode: int) -> str:
+    """What a file counts as, of this kind and mode; "" for no executable. A script that nobody can
+    start by itself is none."""
+    if mode & 0o111:
+        return kind or "executable"
+    return kind if kind and kind != "script" else ""
 
 
 def stated(manifest: Manifest) -> dict[bytes, bytes]:

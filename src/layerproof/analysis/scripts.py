@@ -16,7 +16,7 @@ from hashlib import sha256
 from layerproof.analysis.collecting import SkipLog
 from layerproof.analysis.interface import Collector, Facts, Interest
 from layerproof.errors import LayerproofError
-from layerproof.model.entry import FILE, EntryTable
+from layerproof.model.entry import FILE, HARDLINK, SYMLINK, EntryTable
 from layerproof.model.ownership import PackageScript
 
 _INFO = b"var/lib/dpkg/info/"
@@ -54,14 +54,15 @@ class _Collector:
     def finish(self, entries: EntryTable) -> Facts:
         for index, path in enumerate(entries.paths):
             if path.startswith(_INFO) and path.endswith(_MAINTAINER):
-                if entries.kinds[index] == FILE:
-                    name, _, kind = path[len(_INFO) :].rpartition(b".")
-                    self._add(_text(name), _text(kind), path, entries.sha256(index))
-                else:
-                    self._skipped.add(path, "a maintainer script that is no regular file")
+                name, _, kind = path[len(_INFO) :].rpartition(b".")
+                self._add(_text(name), _text(kind), path, _digest(entries, index))
+        for index in entries.links:
+            path = entries.paths[index]
+            if path.endswith((b".pth", *_CUSTOM)):  # its text is elsewhere: taken for code
+                self._code.append(("pth" if path.endswith(b".pth") else "customize", path, index))
         for how, path, index in self._code:
             name = path.rpartition(b"/")[2].rpartition(b".")[0]
-            self._add(_text(name), how, path, entries.sha256(index))
+            self._add(_text(name), how, path, _digest(entries, index))
         self._finish_hooks(entries)
         found = sorted(self._scripts, key=lambda s: (s.path, s.package, s.kind, s.sha256))
         if len(found) > _MAX_SCRIPTS:
@@ -141,6 +142,14 @@ class _Nobody:
 
     def searched(self, folder: bytes) -> bool:
         return False
+
+
+def _digest(entries: EntryTable, index: int) -> bytes:
+    """Of the text; of a link, over what it names: another target is another script."""
+    target = entries.links.get(index)
+    if target is None or entries.kinds[index] not in (HARDLINK, SYMLINK):
+        return entries.sha256(index)
+    return sha256(b"link\0" + target).digest()
 
 
 def _text(name: bytes) -> str:

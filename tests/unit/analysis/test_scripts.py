@@ -40,10 +40,16 @@ def test_maintainer_scripts_by_their_contents() -> None:
     assert script.sha256 == sha256(b"#!/bin/sh\n").digest()
 
 
-def test_a_maintainer_script_that_is_a_link_is_reported() -> None:
-    entries = EntryTable()
-    add(entries, INFO + b"a.postinst", SYMLINK, link=b"/srv/x")
-    assert "no regular file" in reasons(run("scripts", {}, entries))
+def test_a_script_that_is_a_link_is_one_by_what_it_names() -> None:
+    def digest(target: bytes) -> bytes:
+        entries = EntryTable()
+        add(entries, INFO + b"a.postinst", SYMLINK, link=target)
+        add(entries, b"usr/lib/python3/dist-packages/x.pth", SYMLINK, link=target)
+        postinst, pth = sorted(run("scripts", {}, entries).scripts, key=lambda s: s.kind)
+        assert (postinst.kind, pth.kind) == ("postinst", "pth")
+        return postinst.sha256
+
+    assert digest(b"/srv/x") != digest(b"/srv/y")
 
 
 @pytest.mark.parametrize("compression", ["none", "gzip"])

@@ -178,6 +178,21 @@ ATTACKS: dict[str, tuple[BuiltImage, str]] = {
         attack({"usr/bin/miner": File(ELF, mode=0o755)}),
         "foreign-executable",
     ),
+    "a hard link to a program among the applications": (
+        attack({"srv/x": File(ELF, mode=0o755), "usr/bin/x": Hardlink("srv/x")}),
+        "foreign-executable",
+    ),
+    "an install script that is a hard link": (
+        attack({
+            "srv/x": File(b"#!/bin/sh\n", mode=0o755),
+            "var/lib/dpkg/info/libc6.prerm": Hardlink("srv/x"),
+        }),
+        "package-script",
+    ),
+    "Python start-up code that is a link": (
+        attack({"srv/x": "import os\n", "usr/lib/python3/dist-packages/x.pth": Symlink("/srv/x")}),
+        "package-script",
+    ),
     "a script for cron": (
         attack({"etc/cron.hourly/x": File(b"#!/bin/sh\n", mode=0o755)}),
         "foreign-executable",
