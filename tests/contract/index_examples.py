@@ -100,7 +100,7 @@ def integrity() -> Integrity:
         altered_more=1,
         foreign=(ForeignFile(b"bin/\x00x", "elf", 0o755, digest),),
         foreign_more=2,
-        verified=((b"bin/ls", "coreutils"),),
+        verified=((b"bin/ls", ChangeKind.REPLACED, "coreutils"),),
         unverifiable=3,
     )
 

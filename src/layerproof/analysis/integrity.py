@@ -10,10 +10,11 @@ Layers are applied from the lowest up, each together with the tree that it leave
 3. A path may have several owners (diversions); it is sound if it is what one of them says.
    A path that is not there is no alteration: leaving out documentation is common.
 4. A change of a path is *verified* if a package that this layer changes owns it and did so before,
-   this layer states the package's checksum, and the file has it; a symbolic link, if it leads to
-   such a file; a deletion, if the package owned the path before and no longer lists it; what the
-   scripts of an upgraded package are known to write (`_GENERATED`). What the layer says is compared
-   with what the layer brings: that excludes accidents and carelessness, not a forger.
+   this layer states the package's checksum, and the file has it, with the owner and mode that it
+   had; a symbolic link, if it leads to such a file; a deletion, if the package owned the path
+   before and no longer lists it; what the scripts of an upgraded package are known to write
+   (`_GENERATED`). What the layer says is compared with what the layer brings: that excludes
+   accidents and carelessness, not a forger.
 5. An executable is *foreign* if no database lists it and it is not part of an installed Node
    package. The package databases' own scripts are not looked at here.
 
@@ -324,8 +325,8 @@ class _Layer:
 
     # --- 4. ---
 
-    def verified(self, changes: Iterable[Change]) -> Iterator[tuple[bytes, str]]:
-        """Paths whose change belongs to a package change, and the package."""
+    def verified(self, changes: Iterable[Change]) -> Iterator[tuple[bytes, ChangeKind, str]]:
+        """Changes that belong to a package upgrade, with the package."""
         mine = [m for m in self._new if m.type in _SYSTEM and self._kind(m) is not None]
         if not mine:
             return
@@ -338,9 +339,9 @@ class _Layer:
             and any(m.package == name and m.digests and not m.config for m in mine)
             for prefix in prefixes
         }
-        found: dict[bytes, str] = {}
+        found: dict[tuple[bytes, ChangeKind], str] = {}
         for change in changes:
-            if change.kind not in _CHECKED:
+            if change.kind not in _CHECKED or not _same_owner(change):
                 continue
             # a redirection is the doing of a link
             path = change.by or change.path if change.kind is _REDIRECTED else change.path
@@ -352,8 +353,8 @@ class _Layer:
             if package is None and path.startswith(tuple(generated)):
                 package = next(p for prefix, p in generated.items() if path.startswith(prefix))
             if package is not None:
-                found[change.path] = package
-        yield from found.items()
+                found[change.path, change.kind] = package
+        yield from ((path, kind, package) for (path, kind), package in found.items())
 
     def _brought(
         self,
@@ -447,6 +448,14 @@ class _Layer:
             return True
         folder = b"/".join((above[1:], b"node_modules", *parts[:depth]))
         return self._owners.is_there(folder.lstrip(b"/") + b"/package.json")
+
+
+def _same_owner(change: Change) -> bool:
+    """Whether a file keeps its owner and mode: no checksum tells of these."""
+    before, after = change.before, change.after
+    if before is None or after is None or SYMLINK in (after.kind, before.kind):
+        return True
+    return (before.mode, before.uid, before.gid) == (after.mode, after.uid, after.gid)
 
 
 def _startable(kind: str | None, mode: int) -> str:

@@ -82,6 +82,16 @@ def find_secrets(data: bytes) -> Iterator[tuple[str, int]]:
         yield kind, line
 
 
+def mask_secrets(text: str) -> str:
+    """The same with `***` for everything of these forms: commands of a history are shown to people,
+    and a token in one is then in their logs, too."""
+    data = text.encode("utf-8", "surrogatepass")
+    for kind, literals in _LITERALS.items():
+        if any(literal in data for literal in literals):
+            data = _PATTERNS[kind].sub(b"***", data)
+    return data.decode("utf-8", "surrogatepass")
+
+
 def _under_passphrase(data: bytes, start: int) -> bool:
     head = data[start : start + 200]
     return any(mark in head for mark in _ENCRYPTED)

@@ -7,6 +7,7 @@ was made from.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from layerproof.analysis.secret_formats import mask_secrets
 from layerproof.engine.withdrawn import WITHDRAWN
 from layerproof.errors import UsageError
 from layerproof.model.change import ChangeKind
@@ -122,7 +123,7 @@ def _asked(rule: str, policy: Policy) -> bool:
 def _what(row: LayerFacts) -> Iterator[str]:
     layer = row.layer
     if layer.created_by:
-        yield f"It was made by: {show_text(layer.created_by, 500)}"
+        yield f"It was made by: {show_text(mask_secrets(layer.created_by), 500)}"
     if row.changes is None:
         yield "The index does not know what it holds."
         return

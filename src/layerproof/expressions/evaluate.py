@@ -11,6 +11,7 @@
 
 import math
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from layerproof.expressions.syntax import MACROS, ExpressionSyntaxError, Node
@@ -335,6 +336,7 @@ def _matches(text: object, pattern: object) -> bool:
     return _pattern(pattern).search(text) is not None
 
 
+@lru_cache(maxsize=256)
 def _pattern(source: str) -> Any:
     import re2  # type: ignore[import-untyped]  # here: few policies have one
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from layerproof.model.change import ChangeKind
 from layerproof.model.package import PackageType
 
 
@@ -92,9 +93,9 @@ class Integrity:
     altered_more: int = 0
     foreign: tuple[ForeignFile, ...] = ()
     foreign_more: int = 0
-    # paths that this layer changed in the course of a package change, and that are what the changed
-    # package says: path → package
-    verified: tuple[tuple[bytes, str], ...] = ()
+    # changes that belong to a package upgrade, and leave what the upgraded package says: path, kind
+    # of change, package
+    verified: tuple[tuple[bytes, ChangeKind, str], ...] = ()
     # owned paths that this layer brings and whose package states no checksum that could be compared
     unverifiable: int = 0
 

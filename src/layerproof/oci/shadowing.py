@@ -166,7 +166,7 @@ def shadows(
             for by in candidates:
                 if not found(by):
                     continue
-                for hidden in _namesakes(view, layer, by, folders[place + 1 :]):
+                for hidden in _namesakes(view, step, by, folders[place + 1 :]):
                     if (hidden, by) not in seen and found(hidden):
                         seen.add((hidden, by))
                         yield Shadow(hidden, by, cause)
@@ -194,14 +194,15 @@ def _stood(view: View, number: int | None) -> bool:
     return kind == SYMLINK or (kind == FILE and bool(mode & 0o111))
 
 
-def _namesakes(
-    view: View, layer: Mapping[bytes, int], path: bytes, later: Iterable[bytes]
-) -> Iterator[bytes]:
-    """Names from below that are found after `path`, unless it is another name of theirs."""
+def _namesakes(view: View, step: Step, path: bytes, later: Iterable[bytes]) -> Iterator[bytes]:
+    """Names from below that are found after `path`, unless it is another name of theirs. A layer
+    that writes such a name again hides it all the same."""
+    layer, before = step.upper.nodes, step.before
     name = path.rpartition(b"/")[2]
     for folder in later:
         other = join(folder, name)
-        if other in view.nodes and other not in layer and not _stands_for(view, path, other):
+        below = other not in layer or other in before
+        if other in view.nodes and below and not _stands_for(view, path, other):
             yield other
 
 

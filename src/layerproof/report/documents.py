@@ -4,6 +4,7 @@ output"). Pure: facts in, dictionaries out."""
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+from layerproof.analysis.secret_formats import mask_secrets
 from layerproof.engine.compare import Comparison
 from layerproof.engine.pull import Pulled
 from layerproof.engine.search import Found
@@ -53,7 +54,7 @@ def _layer(view: LayerView) -> Document:
         "size": layer.blob.size if layer.blob else None,
         "uncompressedSize": summary.size if summary else None,
         "entries": summary.entry_count if summary else None,
-        "createdBy": layer.created_by,
+        "createdBy": layer.created_by and mask_secrets(layer.created_by),
         "trusted": view.trust is not None,
         "trustedImage": view.trust.reference if view.trust else None,
         "changes": None if chain is None else counts_document(chain.counts),

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import click
 
+from layerproof.analysis.secret_formats import mask_secrets
 from layerproof.engine.needs import Indexed, Need
 from layerproof.model.finding import Effect, Finding, Severity, Status
 from layerproof.model.image import Image
@@ -137,7 +138,7 @@ def command_text(created_by: str | None) -> str:
     text = created_by.removeprefix("/bin/sh -c ").strip()
     if text.startswith("#(nop)"):
         text = text.removeprefix("#(nop)").strip()
-    return show_text(" ".join(text.split()), 200)
+    return show_text(" ".join(mask_secrets(text).split()), 200)
 
 
 def wrapped(text: str, indent: str, following: str = "") -> list[str]:

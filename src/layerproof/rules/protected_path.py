@@ -148,10 +148,10 @@ class ProtectedPath:
     ) -> Iterable[Finding]:
         above = layer.layer.position > 0
         groups: dict[tuple[str, str, bytes, bytes], list[Hit]] = {}
-        upgraded = dict(layer.integrity.verified) if allowed else {}
+        upgraded = {(path, kind) for path, kind, _ in layer.integrity.verified if allowed}
         for change in changes:
             hit = lists.hit(change, above=above)
-            if hit is not None and change.path in upgraded:
+            if hit is not None and (change.path, change.kind) in upgraded:
                 hit = lists.gained(change) if above else None
             if hit is not None:
                 groups.setdefault(hit.group, []).append(hit)

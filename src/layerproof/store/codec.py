@@ -215,7 +215,7 @@ def integrity(value: Integrity) -> bytes:
                 for a in value.altered
             ],
             "foreign": [[path(f.path), f.kind, f.mode, f.sha256.hex()] for f in value.foreign],
-            "verified": [[path(where), package] for where, package in value.verified],
+            "verified": [[path(where), kind, package] for where, kind, package in value.verified],
             "counts": [value.altered_more, value.foreign_more, value.unverifiable],
         }
     )
@@ -238,6 +238,8 @@ def unintegrity(data: bytes) -> Integrity:
             for where, kind, mode, sha256 in found["foreign"]
         ),
         foreign_more=foreign_more,
-        verified=tuple((unpath(where), package) for where, package in found["verified"]),
+        verified=tuple(
+            (unpath(where), ChangeKind(kind), package) for where, kind, package in found["verified"]
+        ),
         unverifiable=unverifiable,
     )

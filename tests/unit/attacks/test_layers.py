@@ -157,6 +157,13 @@ ATTACKS: dict[str, tuple[BuiltImage, str]] = {
         attack({"usr/local/bin/ls": File(b"#!/bin/sh\n", mode=0o755)}),
         "protected-path",
     ),
+    "a command before one that is written again as it was": (
+        attack({
+            "usr/bin/ls": File(b"ls", mode=0o755),
+            "usr/local/bin/ls": File(b"#!/bin/sh\n", mode=0o755),
+        }),
+        "protected-path",
+    ),
     "a library before the system's": (
         attack({"usr/local/lib/x86_64-linux-gnu/libc.so.6": ELF}),
         "protected-path",
@@ -281,6 +288,30 @@ ATTACKS: dict[str, tuple[BuiltImage, str]] = {
             }],
             base=OLD_CERTIFICATES,
         ),
+        "protected-path",
+    ),
+    "an upgrade of a program that another hides": (
+        attack({
+            **forged(LOGIN.but(version="1:9", files={"usr/bin/login": b"9", "usr/bin/su": b"su"})),
+            "usr/bin/su": File(b"su", mode=0o4755),
+            "usr/local/bin/login": File(ELF, mode=0o755),
+        }),
+        "protected-path",
+    ),
+    "an upgrade that everybody may overwrite": (
+        attack({
+            **forged(LOGIN.but(version="1:9", files={"usr/bin/login": b"9", "usr/bin/su": b"su"})),
+            "usr/bin/su": File(b"su", mode=0o4755),
+            "usr/bin/login": File(b"9", mode=0o777),
+        }),
+        "protected-path",
+    ),
+    "an upgrade that belongs to somebody else": (
+        attack({
+            **forged(LOGIN.but(version="1:9", files={"usr/bin/login": b"9", "usr/bin/su": b"su"})),
+            "usr/bin/su": File(b"su", mode=0o4755),
+            "usr/bin/login": File(b"9", mode=0o755, uid=1000),
+        }),
         "protected-path",
     ),
     "an upgrade that gains setuid": (

@@ -5,7 +5,9 @@ import json
 import pytest
 from tests.unit.attacks.world import Files, Judged, World, policy
 
+from layerproof.analysis.secret_formats import mask_secrets
 from layerproof.model.finding import Effect, Severity
+from layerproof.report.lines import command_text
 from layerproof.testing.images import Whiteout, build, layer
 
 RULE = "secret"
@@ -82,6 +84,12 @@ def test_environment_labels_and_history_are_searched() -> None:
     told = layer({"srv/a": "a"}, created_by=f"RUN git clone https://{TOKEN}@github.com/x")
     (finding,) = world.judge(build([told], base=BASE)).of(RULE)
     assert str(finding.evidence["place"]).startswith("history entry")
+
+
+def test_a_token_in_the_history_is_masked_where_commands_are_shown() -> None:
+    shown = command_text(f"RUN git clone https://{TOKEN}@github.com/x && make")
+    assert shown == "RUN git clone https://***@github.com/x && make"
+    assert mask_secrets("RUN make \udcff") == "RUN make \udcff"
 
 
 def test_a_key_in_a_variable_on_one_line_is_found() -> None:
