@@ -9,6 +9,7 @@ A secret never leaves this module: what is found is told by kind and place.
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from itertools import islice
 
 MAX_FOUND = 100  # in one text
@@ -61,7 +62,6 @@ KINDS = tuple(_FORMS)
 # What may only be told by the file that it stands in
 FILE_KINDS = ("aws-credentials", "docker-login", "git-credentials", "netrc", "npm-login", "pgpass")
 
-_PATTERNS = {kind: re.compile(form) for kind, form in _FORMS.items()}
 _ENCRYPTED = (b"ENCRYPTED PRIVATE KEY", b"Proc-Type: 4,ENCRYPTED")
 
 
@@ -72,7 +72,7 @@ def find_secrets(data: bytes) -> Iterator[tuple[str, int]]:
         (match.start(), kind)
         for kind, literals in _LITERALS.items()
         if any(literal in data for literal in literals)
-        for match in islice(_PATTERNS[kind].finditer(data), MAX_FOUND)
+        for match in islice(_pattern(kind).finditer(data), MAX_FOUND)
         if not (kind == "private-key" and _under_passphrase(data, match.start()))
     )
     line, seen = 1, 0
@@ -88,8 +88,13 @@ def mask_secrets(text: str) -> str:
     data = text.encode("utf-8", "surrogatepass")
     for kind, literals in _LITERALS.items():
         if any(literal in data for literal in literals):
-            data = _PATTERNS[kind].sub(b"***", data)
+            data = _pattern(kind).sub(b"***", data)
     return data.decode("utf-8", "surrogatepass")
+
+
+@cache
+def _pattern(kind: str) -> re.Pattern[bytes]:
+    return re.compile(_FORMS[kind])  # when first wanted: most texts hold no literal of any
 
 
 def _under_passphrase(data: bytes, start: int) -> bool:

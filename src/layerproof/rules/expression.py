@@ -5,20 +5,22 @@
 2. True passes, false fails. Anything else cannot be told: a missing field, a wrong type, another
    value than true or false, and an expression that costs more than it may. The finding says which.
 3. Expressions are checked when the policy is read: syntax, names, functions, constant patterns.
+
+The evaluator is loaded when there is an expression: start-up time is part of the product.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from layerproof.expressions.evaluate import ExpressionError, check, evaluate
-from layerproof.expressions.syntax import ExpressionSyntaxError, Node, parse
 from layerproof.model.facts import ImageFacts, LayerFacts
 from layerproof.model.finding import Finding, Severity, Status
-from layerproof.rules.expression_facts import NAMES, image_names, layer_value
 from layerproof.rules.interface import RuleSettings, expressions
 from layerproof.rules.text import show_text
+
+if TYPE_CHECKING:
+    from layerproof.expressions.syntax import Node
 
 BUDGET = 100_000  # steps of one evaluation
 
@@ -54,6 +56,8 @@ class Expression:
         """Findings on the whole image, and on the layers above the base."""
         if not settings.expressions:
             return ()
+        from layerproof.rules.expression_facts import image_names, layer_value  # few have any
+
         names = image_names(facts)
         found: list[Finding] = []
         for condition in settings.expressions:
@@ -68,6 +72,9 @@ class Expression:
     def _judge(
         self, condition: Condition, names: Mapping[str, object], layer: LayerFacts | None
     ) -> Iterator[Finding]:
+        from layerproof.expressions.evaluate import ExpressionError, evaluate
+        from layerproof.expressions.syntax import ExpressionSyntaxError
+
         status, why = Status.FAIL, ""
         try:
             value = evaluate(_compiled(condition.expression), names, BUDGET)
@@ -96,10 +103,15 @@ class Expression:
 
 
 @lru_cache(maxsize=256)
-def _compiled(source: str) -> Node:
+def _compiled(source: str) -> "Node":
+    from layerproof.expressions.syntax import parse
+
     return parse(source)
 
 
 def check_expression(source: str, scope: str) -> None:
     """Raises ExpressionSyntaxError for what could never be evaluated."""
+    from layerproof.expressions.evaluate import check
+    from layerproof.rules.expression_facts import NAMES
+
     check(_compiled(source), dict.fromkeys(NAMES[scope]))
