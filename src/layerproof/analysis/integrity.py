@@ -67,8 +67,10 @@ class OwnershipTree:
     def __init__(self, tree: Tree) -> None:
         self._tree = tree
         self._files: dict[bytes, tuple[Manifest, ...]] = {}  # by the file that states them
-        self._listed: set[bytes] = set()  # paths that are listed without a digest
-        self.stated: dict[bytes, bytes] = {}  # path → digest, of some owner; its size tells which
+        # about paths of the current layer: those that are listed without a digest
+        self._listed: set[bytes] = set()
+        # path → digest, of some owner; its size tells which
+        self.stated: dict[bytes, bytes] = {}
         self._folders: dict[bytes, bytes] = {}  # folder → where it really is, in the current layer
         self._empty: dict[bytes, bool] = {}  # folder → see `nothing_at`
 
@@ -88,6 +90,7 @@ class OwnershipTree:
         known = [m for m in manifests if not m.paths or _is_installed(m, installed)]
         new = _by_file(_shared(known, entries))
         before = self._take(new)
+        self._look_up(new, entries)
         layer = _Layer(self, new, before, entries, package_changes)
         altered, unverifiable = layer.altered()
         foreign = sorted(layer.foreign(programs), key=lambda file: file.path)
@@ -118,18 +121,32 @@ class OwnershipTree:
         for path in before:
             del self._files[path]
         self._files |= new
-        if before:
-            self._listed, self.stated = set(), {}
-        for found in (self._files if before else new).values():
-            for manifest in found:
-                if manifest.checksum is Checksum.NONE:
-                    self._listed.update(manifest.paths)
-                else:
-                    found_here = stated(manifest)
-                    self.stated.update(found_here)
-                    if len(found_here) < len(manifest.paths):
-                        self._listed.update(p for p in manifest.paths if p not in found_here)
         return before
+
+    def _look_up(self, new: Mapping[bytes, tuple[Manifest, ...]], entries: EntryTable) -> None:
+        """Make ready what the databases say about the layer's own paths, and all that it states
+        itself. Of a thin layer on a large base, that is next to nothing."""
+        paths = self._names(entries)
+        self._listed, self.stated = set(), {}
+        for file, found in self._files.items():
+            for manifest in found:
+                if file not in new and paths.isdisjoint(manifest.paths):
+                    continue
+                known = stated(manifest)
+                self.stated.update(known)
+                if len(known) < len(manifest.paths):
+                    self._listed.update(path for path in manifest.paths if path not in known)
+
+    def _names(self, entries: EntryTable) -> set[bytes]:
+        """Every name that a database may have for a path of the layer."""
+        paths = set(entries.paths)
+        folders = {path.rpartition(b"/")[0] for path in paths}
+        if any(self.real(folder + b"/x") != folder + b"/x" for folder in folders if folder):
+            paths.update([self.real(path) for path in entries.paths])
+        below = tuple(b"usr/" + top for top in self.merged())
+        if below:
+            paths.update([path[4:] for path in paths if path.startswith(below)])
+        return paths
 
     def _is_file(self, path: bytes) -> bool:
         number = self._tree.number(path)
@@ -164,11 +181,6 @@ class OwnershipTree:
             return True
         old = self.old_name(path)
         return old in self.stated or old in self._listed
-
-    def digest(self, path: bytes) -> bytes | None:
-        """What some owner states of a path, under either name."""
-        found = self.stated.get(path)
-        return found if found is not None else self.stated.get(self.old_name(path))
 
     def merged(self) -> tuple[bytes, ...]:
         """`bin/` and so on, of those top folders that are links into /usr."""
