@@ -1,0 +1,54 @@
+"""Version order, one module per scheme.
+
+Every module has `key(version) -> tuple`: a version's place in its scheme's order. Keys of one
+scheme compare with each other, and equal versions have equal keys; so every order is total, whatever
+the text, and agrees with `hash`. No key raises: a text that is no version of its scheme has a place
+as well. Numbers are never parsed, because they may have any number of digits.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from importlib import import_module
+from typing import Any
+
+Key = tuple[Any, ...]
+
+# Which scheme orders the versions of a purl type
+SCHEMES: Mapping[str, str] = {
+    "deb": "dpkg",
+    "apk": "apk",
+    "rpm": "rpm",
+    "pypi": "pep440",
+    "npm": "semver",
+    "golang": "semver",
+    "cargo": "semver",
+    "maven": "maven",
+    "gem": "gem",
+    "composer": "composer",
+    "nuget": "nuget",
+}
+
+
+@lru_cache(maxsize=65_536)
+def key(scheme: str, version: str) -> Key:
+    """The place of `version` in the order of `scheme`, one of the values of `SCHEMES`."""
+    return _scheme(scheme)(version)
+
+
+@lru_cache(maxsize=None)
+def _scheme(name: str) -> Callable[[str], Key]:
+    # late: an image has packages of two or three kinds, and start-up time counts
+    found: Callable[[str], Key] = import_module(f"{__name__}.{name}").key
+    return found
+
+
+def number(digits: str) -> tuple[int, str]:
+    """The order of a run of ASCII digits as a number."""
+    plain = digits.lstrip("0")
+    return len(plain), plain
+
+
+def compare(scheme: str, one: str, other: str) -> int:
+    """Below, equal to or above 0, as `one` is older than, equal to or newer than `other`."""
+    first, second = key(scheme, one), key(scheme, other)
+    return (first > second) - (first < second)
