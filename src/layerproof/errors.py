@@ -178,6 +178,15 @@ class IndexVersionError(IndexUnavailableError):
     code = "index-version"
 
 
+# --- advisories --------------------------------------------------------------------------------
+
+
+class AdvisoryError(LayerproofError):
+    """The advisory file, or a feed for it, cannot be read or written."""
+
+    code = "advisories"
+
+
 # --- the quarantine ----------------------------------------------------------------------------
 
 

@@ -1,0 +1,1 @@
+"""Feeds: where advisories come from, and the file that they are kept in."""
