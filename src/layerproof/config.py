@@ -4,6 +4,8 @@
 | --- | --- |
 | LAYERPROOF_INDEX | the index file; default `$XDG_DATA_HOME/layerproof/index.db` |
 | LAYERPROOF_POLICY | the policy file; default: the built-in policy |
+| LAYERPROOF_ADVISORIES | the advisory file; default: `advisories.db` beside the index |
+| LAYERPROOF_ADVISORY_MIRROR | where `advisories update` downloads from, instead of the projects |
 | LAYERPROOF_QUARANTINE | the folder of pulled layers; default: `quarantine` beside the index |
 | LAYERPROOF_WORKERS | processes that read layers side by side; default: one per processor |
 | LAYERPROOF_NATIVE | 0: digests without the native part |
@@ -28,6 +30,8 @@ class Settings:
 
     index: Path
     quarantine: Path
+    advisories: Path
+    advisory_mirror: str = ""
     policy: Path | None = None
     workers: int = 0  # 0: one per processor
     native: bool = True
@@ -44,6 +48,8 @@ def settings(environ: Mapping[str, str] = os.environ) -> Settings:
     return Settings(
         index=index,
         quarantine=Path(environ.get("LAYERPROOF_QUARANTINE") or index.with_name("quarantine")),
+        advisories=Path(environ.get("LAYERPROOF_ADVISORIES") or index.with_name("advisories.db")),
+        advisory_mirror=environ.get("LAYERPROOF_ADVISORY_MIRROR", "").rstrip("/"),
         policy=Path(policy) if policy else None,
         workers=_integer(environ, "LAYERPROOF_WORKERS", 0),
         native=bool(_integer(environ, "LAYERPROOF_NATIVE", 1)),

@@ -16,7 +16,7 @@ from layerproof.errors import ImageNotFoundError, PolicyError, UnsupportedError
 if TYPE_CHECKING:
     from layerproof.config import Settings
     from layerproof.engine.indexer import Indexer
-    from layerproof.engine.ports import Clock, ImageSource, Index, Workers
+    from layerproof.engine.ports import Advisories, Clock, ImageSource, Index, Workers
     from layerproof.engine.pull import Puller
     from layerproof.model.digest import Digest
     from layerproof.model.image import Image
@@ -41,6 +41,15 @@ def open_index(settings: Settings) -> Index:
     from layerproof.store.sqlite_index import open_sqlite
 
     return open_sqlite(settings.index)
+
+
+def open_advisories(settings: Settings) -> Advisories | None:
+    """The advisory file; None if there is none yet. Raises AdvisoryError."""
+    if not settings.advisories.exists():
+        return None
+    from layerproof.feeds.file import AdvisoryFile
+
+    return AdvisoryFile(settings.advisories)
 
 
 def open_clock() -> Clock:

@@ -8,11 +8,45 @@ from hypothesis import strategies as st
 
 from layerproof.advisories.order import SCHEMES, key
 
-_WORDS = (
-    "0", "00", "1", "01", "10", "2", ".", "-", "_", "~", "^", "+", ":", "alpha", "beta", "rc", "a", "b",
-    "p", "r", "-r1", "_p1", "_rc", "_git", "~deb", "snapshot", "final", "ga", "sp", "foo", "dev", "post",
-    "pre", "v", "!", "el8", "é", " ",
-)  # fmt: skip
+_WORDS = [
+    "0",
+    "00",
+    "1",
+    "01",
+    "10",
+    "2",
+    ".",
+    "-",
+    "_",
+    "~",
+    "^",
+    "+",
+    ":",
+    "alpha",
+    "beta",
+    "rc",
+    "a",
+    "b",
+    "p",
+    "r",
+    "-r1",
+    "_p1",
+    "_rc",
+    "_git",
+    "~deb",
+    "snapshot",
+    "final",
+    "ga",
+    "sp",
+    "foo",
+    "dev",
+    "post",
+    "pre",
+    "v",
+    "!",
+    "el8",
+    "é",
+]
 _VERSIONS = st.one_of(
     st.lists(st.sampled_from(_WORDS), max_size=7).map("".join), st.text(max_size=8)
 )

@@ -33,6 +33,7 @@ ROWS = (
         "native",
         "quarantine",
         "testing",
+        "feeds",
     },
     {"config"},
     {"wiring"},

@@ -1,7 +1,7 @@
 """A feed's document, whatever its format → records. Nothing here reads a file.
 
-The format is told by the document's own shape, so an operator may import whatever they have. What no
-format claims is a `Problem`: nothing is passed over in silence.
+The format is told by the document's own shape, so an operator may import whatever they have. What
+no format claims is a `Problem`: nothing is passed over in silence.
 """
 
 from collections.abc import Iterator

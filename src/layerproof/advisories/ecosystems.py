@@ -56,7 +56,7 @@ def ecosystem_of(package: Package, release: Release) -> str | None:
     return distribution(release) if known else None
 
 
-def distribution(release: Release) -> str | None:
+def distribution(release: Release) -> str | None:  # noqa: PLR0911  one kind of system after another
     """The ecosystem of a distribution's release."""
     if release.id in _ROLLING:
         return _ROLLING[release.id]

@@ -10,7 +10,6 @@
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import NamedTuple, Protocol
 
 from layerproof.advisories.ecosystems import Query, query
@@ -18,7 +17,6 @@ from layerproof.advisories.order import key
 from layerproof.advisories.ranges import affects
 from layerproof.advisories.severity import worse
 from layerproof.model.advisory import (
-    NO_RELEASE,
     Advisory,
     Affected,
     CveFacts,
@@ -73,7 +71,9 @@ def advise(
     rows = lookup.affected(names)
     newest = lookup.newest(names)
     found = {
-        package: _matches(package, q, rows.get((q.ecosystem, q.name), ()), _answered(own, package, rows))
+        package: _matches(
+            package, q, rows.get((q.ecosystem, q.name), ()), _answered(own, package, rows)
+        )
         for (package, _), q in asked.items()
         if q is not None
     }
@@ -107,7 +107,7 @@ def _answered(
 def _matches(
     package: Package, q: Query, rows: Sequence[Row], answered: frozenset[str]
 ) -> list[_Found]:
-    found = []
+    found: list[_Found] = []
     cleared: set[str] = set()  # the distribution says: not affected
     for advisory, affected in rows:
         if affected.state is State.NOT_AFFECTED:
@@ -119,9 +119,7 @@ def _matches(
             continue
         hit = affects(affected, q.scheme, q.version)
         if hit is not None:
-            found += (
-                _Found(advisory, affected, hit.fixed, cve) for cve in advisory.cves or ("",)
-            )
+            found += (_Found(advisory, affected, hit.fixed, cve) for cve in advisory.cves or ("",))
     return [f for f in found if not cleared or cleared.isdisjoint({f.cve or f.advisory.id})]
 
 
@@ -181,7 +179,8 @@ def _vulnerability(
         epss=max((fact.epss for fact in beside if fact.epss is not None), default=None),
         exploited=min((fact.exploited for fact in beside if fact.exploited), default=""),
         published=min(
-            (m.advisory.published for m in members if m.advisory.published is not None), default=None
+            (m.advisory.published for m in members if m.advisory.published is not None),
+            default=None,
         ),
         summary=first.advisory.summary,
         url=first.advisory.url or next((m.advisory.url for m in members if m.advisory.url), ""),
@@ -207,8 +206,3 @@ def _level(members: Sequence[_Found], beside: Sequence[CveFacts]) -> Level:
         for fact in beside:
             level = worse(level, fact.level)
     return level
-
-
-def at_release(packages: Iterable[Package]) -> list[tuple[Package, Release]]:
-    """Packages that no distribution's release matters to."""
-    return [(replace(package), NO_RELEASE) for package in packages]

@@ -34,7 +34,9 @@ def affects(affected: Affected, scheme: str, version: str) -> Hit | None:
     hits = [hit for events in affected.ranges if (hit := _within(events, scheme, at)) is not None]
     if hits:
         # of overlapping ranges all must be left: the fix is the highest of them
-        return Hit(max((hit.fixed for hit in hits), key=lambda fix: key(scheme, fix) if fix else ()))
+        return Hit(
+            max((hit.fixed for hit in hits), key=lambda fix: key(scheme, fix) if fix else ())
+        )
     if version in affected.versions or any(at == key(scheme, v) for v in affected.versions):
         return Hit(_next_fix(affected.ranges, scheme, at))
     return None

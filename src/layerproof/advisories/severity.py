@@ -22,7 +22,9 @@ _BOUNDS = ((9.0, Level.CRITICAL), (7.0, Level.HIGH), (4.0, Level.MEDIUM), (0.1, 
 
 def level_of_word(word: object) -> Level:
     """What a feed's word means; unknown for any other."""
-    return _WORDS.get(word.strip().lower(), Level.UNKNOWN) if isinstance(word, str) else Level.UNKNOWN
+    return (
+        _WORDS.get(word.strip().lower(), Level.UNKNOWN) if isinstance(word, str) else Level.UNKNOWN
+    )
 
 
 def level_of_score(score: float) -> Level:
@@ -33,8 +35,8 @@ def level_of_score(score: float) -> Level:
 @lru_cache(maxsize=65_536)
 def score_of_vector(vector: str) -> float | None:
     """The base score of a CVSS v2, v3 or v4 vector; None for what is none."""
-    from cvss import CVSS2, CVSS3, CVSS4  # only importing feeds needs it
-    from cvss.exceptions import CVSSError
+    from cvss import CVSS2, CVSS3, CVSS4  # type: ignore[import-untyped]  # only feeds need it
+    from cvss.exceptions import CVSSError  # type: ignore[import-untyped]
 
     text = vector.strip()
     kind = CVSS4 if text.startswith("CVSS:4") else CVSS3 if text.startswith("CVSS:3") else CVSS2

@@ -3,9 +3,9 @@
 Read are OpenVEX 0.2.0 and CSAF 2.0 (profile 5, VEX). A statement holds for a package of an image if
 
 1. one of its names is one of the vulnerability's, and
-2. a product is the package (a purl; one without version or qualifiers means all of them) or the image
-   (`pkg:oci/…@sha256:…`, a digest, or a name of the image), and, of an image, the part named inside
-   is the package, if parts are named.
+2. a product is the package (a purl; one without version or qualifiers means all of them) or the
+   image (`pkg:oci/…@sha256:…`, a digest, or a name of the image), and, of an image, the part named
+   inside is the package, if parts are named.
 
 Of several, the newest counts.
 """
@@ -15,7 +15,15 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
-from layerproof.advisories.formats import MAX_ID, Problem, UnusableError, line, string, strings, time
+from layerproof.advisories.formats import (
+    MAX_ID,
+    Problem,
+    UnusableError,
+    line,
+    string,
+    strings,
+    time,
+)
 from layerproof.model.advisory import VexStatement, VexStatus, Vulnerability
 from layerproof.model.image import Image
 
@@ -61,7 +69,7 @@ def _openvex(item: dict[str, Any], document: dict[str, Any]) -> VexStatement:
     if isinstance(vulnerability, str):  # before 0.2.0
         vulnerability = {"name": vulnerability}
     names = [vulnerability.get("name") or vulnerability.get("@id")]
-    status = _STATUS.get(item.get("status"))
+    status = _STATUS.get(str(item.get("status")))
     if status is None:
         raise UnusableError(f"status {str(item.get('status'))[:40]!r}")
     justification, impact = item.get("justification"), item.get("impact_statement")
@@ -69,9 +77,8 @@ def _openvex(item: dict[str, Any], document: dict[str, Any]) -> VexStatement:
         raise UnusableError("not_affected needs a justification or an impact statement")
     products: list[str] = []
     parts: list[str] = []
-    for product in item.get("products") or ():
-        if isinstance(product, str):
-            product = {"@id": product}
+    for named in item.get("products") or ():
+        product = {"@id": named} if isinstance(named, str) else named
         products += _identifiers(product)
         for part in product.get("subcomponents") or ():
             parts += _identifiers({"@id": part} if isinstance(part, str) else part)
@@ -104,7 +111,9 @@ def read_csaf(document: dict[str, Any]) -> Iterator[VexStatement | Problem]:
     try:
         products = dict(_products(document.get("product_tree") or {}))
     except (UnusableError, AttributeError, TypeError, KeyError) as error:
-        yield Problem(str(tracking.get("id"))[:80], f"its product tree is not as CSAF has it: {error}")
+        yield Problem(
+            str(tracking.get("id"))[:80], f"its product tree is not as CSAF has it: {error}"
+        )
         return
     for item in document.get("vulnerabilities") or ():
         try:
@@ -128,7 +137,9 @@ def _products(tree: dict[str, Any]) -> Iterator[tuple[str, tuple[str, ...]]]:
     for product in found:
         helper = product.get("product_identification_helper") or {}
         purls[str(product.get("product_id"))] = strings([helper.get("purl")])
-    for relation in tree.get("relationships") or ():  # "component of a product": the component counts
+    for relation in (
+        tree.get("relationships") or ()
+    ):  # "component of a product": the component counts
         own = relation.get("full_product_name") or {}
         helper = own.get("product_identification_helper") or {}
         purls[str(own.get("product_id"))] = strings([helper.get("purl")]) or purls.get(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from layerproof.cli.progress import Bars, Silent
     from layerproof.config import Settings
     from layerproof.engine.needs import Indexed
-    from layerproof.engine.ports import ImageSource, Index
+    from layerproof.engine.ports import Advisories, ImageSource, Index
     from layerproof.model.image import Image, Platform
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -33,6 +33,7 @@ class App:
         self.quiet = False
         self._given: dict[str, str] = {}
         self._index: Index | None = None
+        self._advisories: Advisories | None = None
 
     @property
     def json(self) -> bool:
@@ -60,8 +61,19 @@ class App:
             self._index = open_index(self.settings)
         return self._index
 
+    @property
+    def advisories(self) -> Advisories | None:
+        """The advisory file, opened once; None if there is none. Raises AdvisoryError."""
+        if self._advisories is None:
+            from layerproof.wiring import open_advisories
+
+            self._advisories = open_advisories(self.settings)
+        return self._advisories
+
     def close(self) -> None:
         """Close what was opened."""
+        if self._advisories is not None:
+            self._advisories.close()
         if self._index is not None:
             self._index.close()
 

@@ -113,7 +113,13 @@ def judge(
 
     make = decide_at if question.past else decide
     record = make(
-        app.index, image, question.policy, question.now, CURRENT, context=question.context
+        app.index,
+        image,
+        question.policy,
+        question.now,
+        CURRENT,
+        context=question.context,
+        advisories=app.advisories,
     )
     (show or _Report(app).add)(image, record)
     if question.kept is not None:

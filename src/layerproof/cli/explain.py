@@ -42,7 +42,7 @@ def command(
     rules = open_policy(app.settings, app.index)
     found = app.image(image, platform, offline=offline)
     chosen = choose_layer(found, layer)
-    facts = gather(app.index, found, open_clock().now(), whole=True)
+    facts = gather(app.index, found, open_clock().now(), whole=True, advisories=app.advisories)
     told = explain(facts, rules, evaluate(facts, rules, analysers=CURRENT), chosen)
     if app.json:
         from layerproof.report.explained import explained_document

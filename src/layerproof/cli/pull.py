@@ -99,7 +99,8 @@ def _pull(
         image = source.resolve(wanted)
         if not is_indexed(app.index, image, CURRENT):
             image = app.index_image(source, image).image
-        record = decide(app.index, image, rules, open_clock().now(), CURRENT)
+        now = open_clock().now()
+        record = decide(app.index, image, rules, now, CURRENT, advisories=app.advisories)
         bars = app.observer()
         positions = {la.position for la in record.verdict.layers if la.verdict != "trusted"}
         bars.resolved(image, [la.position for la in image.layers if la.position not in positions])

@@ -21,7 +21,7 @@ from hashlib import sha256
 from layerproof import __version__
 from layerproof.engine.evaluator import evaluate
 from layerproof.engine.facts import gather
-from layerproof.engine.ports import Index
+from layerproof.engine.ports import Advisories, Index
 from layerproof.errors import IndexUnavailableError, PolicyError
 from layerproof.model.facts import COMMAND_LINE, Context, ImageFacts, KnownImage
 from layerproof.model.image import Image
@@ -43,13 +43,14 @@ def decide(
     now: datetime,
     analysers: str,
     context: Context = COMMAND_LINE,
+    advisories: Advisories | None = None,
 ) -> VerdictRecord:
     """The verdict on an indexed image, kept in the index (as far as that can be written)."""
-    made_from = _made_from(image, policy, context, analysers, index.state())
+    made_from = _made_from(image, policy, context, analysers, index.state(), advisories)
     kept = index.verdict(made_from, now)
     if kept is not None and kept.holds(now):
         return kept
-    record = _made(index, image, policy, now, analysers, context, made_from)
+    record = _made(index, image, policy, now, analysers, context, made_from, advisories)
     with suppress(IndexUnavailableError):  # one that can only be read still decides
         index.put_verdict(record)
         index.put_cached(policy_key(policy), policy.to_json())
@@ -63,10 +64,11 @@ def decide_at(
     at: datetime,
     analysers: str,
     context: Context = COMMAND_LINE,
+    advisories: Advisories | None = None,
 ) -> VerdictRecord:
     """The verdict as of another time; nothing is kept."""
-    made_from = _made_from(image, policy, context, analysers, index.state())
-    return _made(index, image, policy, at, analysers, context, made_from)
+    made_from = _made_from(image, policy, context, analysers, index.state(), advisories)
+    return _made(index, image, policy, at, analysers, context, made_from, advisories)
 
 
 def policy_key(policy: Policy) -> str:
@@ -95,8 +97,11 @@ def _made(
     analysers: str,
     context: Context,
     made_from: bytes,
+    advisories: Advisories | None,
 ) -> VerdictRecord:
-    facts = gather(index, image, now, context=context)
+    facts = gather(
+        index, image, now, whole=judges_base(policy), context=context, advisories=advisories
+    )
     verdict = evaluate(facts, policy, analysers=analysers)
     return VerdictRecord(
         id=sha256(made_from + now.isoformat().encode()).hexdigest()[:_ID_DIGITS],
@@ -108,7 +113,19 @@ def _made(
     )
 
 
-def _made_from(image: Image, policy: Policy, context: Context, analysers: str, state: str) -> bytes:
+def judges_base(policy: Policy) -> bool:
+    """Whether a rule looks at the packages of the base, too."""
+    return any(getattr(rule.settings, "scope", "") == "all" for rule in _every_rule(policy))
+
+
+def _made_from(
+    image: Image,
+    policy: Policy,
+    context: Context,
+    analysers: str,
+    state: str,
+    advisories: Advisories | None,
+) -> bytes:
     parts = (
         __version__,
         image.reference,
@@ -121,6 +138,7 @@ def _made_from(image: Image, policy: Policy, context: Context, analysers: str, s
         policy.digest,
         analysers,
         state,
+        advisories.snapshot if advisories is not None else None,
     )
     return sha256(json.dumps(parts).encode()).digest()
 
@@ -157,6 +175,7 @@ def _moments(facts: ImageFacts, policy: Policy) -> Iterable[datetime]:
 
 def _aging(facts: ImageFacts) -> Iterable[datetime]:
     """Moments from which rules and groups count days."""
+    yield from _of_advisories(facts)
     for record in sorted(facts.builds, key=lambda r: r.added_at)[1:]:  # newer than another
         yield record.added_at
     for known in (known for images in facts.tops.values() for known in images):
@@ -164,6 +183,21 @@ def _aging(facts: ImageFacts) -> Iterable[datetime]:
         made = made_at(known)
         if made is not None:
             yield made
+
+
+def _of_advisories(facts: ImageFacts) -> Iterable[datetime]:
+    advice = facts.advice
+    if advice is None:
+        return
+    asked = {found.ecosystem for found in advice.packages.values()}
+    for covered in (*advice.coverage.values(), *advice.versions.values()):
+        if covered.ecosystem in asked:
+            yield covered.as_of
+    yield from advice.end_of_life.values()
+    for found in advice.packages.values():
+        yield from (v.published for v in found.vulnerabilities if v.published is not None)
+        if found.newest is not None:
+            yield from filter(None, (found.newest.published, found.newest.as_of))
 
 
 def _every_rule(policy: Policy) -> Iterable[RulePolicy]:

@@ -92,7 +92,7 @@ def evaluate(
         inputs={
             "policy": digest,
             "analysers": analysers,
-            "advisories": None,
+            "advisories": facts.advice.snapshot if facts.advice is not None else None,
             "model": None,
         },
         message=policy.message if decision is Decision.REFUSE else "",

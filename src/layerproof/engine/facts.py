@@ -8,7 +8,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from layerproof.engine.ports import ImageRecord, Index
+from layerproof.engine.advice import gather_advice, releases
+from layerproof.engine.ports import Advisories, ImageRecord, Index
 from layerproof.errors import ManifestError, ReferenceSyntaxError
 from layerproof.model.change import ChangeSet
 from layerproof.model.contents import ChainRecord
@@ -30,9 +31,11 @@ def gather(
     *,
     whole: bool = False,
     context: Context = COMMAND_LINE,
+    advisories: Advisories | None = None,
 ) -> ImageFacts:
-    """The facts about `image`. The changes of layers that are in its base whatever the policy are
-    left out, because nobody judges them, unless `whole`. Raises IndexUnavailableError."""
+    """The facts about `image`. The changes of layers that are in its base whatever the policy, and
+    what advisories say about these, are left out, because nobody judges them, unless `whole`.
+    Raises IndexUnavailableError, AdvisoryError."""
     chains = index.chains([layer.chain_id for layer in image.layers])
     layer_facts = index.layer_facts({layer.diff_id for layer in image.layers})
     scripts = _brought(image, index.scripts({layer.diff_id for layer in image.layers}))
@@ -40,14 +43,20 @@ def gather(
     active = [record for record in trust if record.active(now)]
     base = 0 if whole else _sure_base(image, active)
     pushers = index.pushers_of_layers([layer.chain_id for layer in image.layers[base:]])
+    found = releases(layer_facts.get(layer.diff_id) for layer in image.layers)
     layers = tuple(
         replace(
             _layer(layer, chain, layer_facts, decode=layer.position >= base),
             pushers=pushers.get(layer.chain_id, ()),
             scripts=scripts[layer.position],
+            release=found[layer.position],
         )
         for layer, chain in zip(image.layers, chains, strict=True)
     )
+    advice = None
+    if advisories is not None:
+        changes = [layer.package_changes for layer in layers]
+        advice = gather_advice(advisories, image, found, changes, first=base)
     return ImageFacts(
         image=image,
         layers=layers,
@@ -59,6 +68,7 @@ def gather(
         tops=_tops(index, image),
         builds=_builds(index, trust),
         context=context,
+        advice=advice,
         known_scripts=_known_scripts(index, layers[base:], now),
         withdrawn=tuple(
             index.withdrawals_of(

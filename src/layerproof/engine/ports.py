@@ -6,9 +6,11 @@ One behavioural suite per port (tests/contract) is run against every implementat
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Protocol
 
+from layerproof.advisories.match import Lookup
+from layerproof.model.advisory import Coverage, VexStatement
 from layerproof.model.contents import BlobRecord, ChainRecord, Contents
 from layerproof.model.digest import ChainId, DiffId, Digest
 from layerproof.model.event import Event
@@ -89,6 +91,28 @@ class ContentsSummary:
     entry_count: int
     file_bytes: int
     skipped: tuple[tuple[str, bytes, str], ...]
+
+
+class Advisories(Lookup, Protocol):
+    """What is known about vulnerable, outdated and unsupported packages, as of a snapshot: the
+    answers of one object never change. Raises AdvisoryError."""
+
+    @property
+    def snapshot(self) -> str:
+        """Digest of all that the answers were made from."""
+
+    def statements(self, names: Collection[str]) -> Sequence[VexStatement]:
+        """Every VEX statement about one of these vulnerabilities."""
+
+    def coverage(self, *, versions: bool = False) -> Mapping[str, Coverage]:
+        """By ecosystem: the freshest feed that speaks for all of it, on advisories or on newest
+        versions."""
+
+    def ends(self, product: str) -> Mapping[str, date]:
+        """The last days of a distribution's releases (os-release ID → release → day)."""
+
+    def close(self) -> None:
+        """Free handles."""
 
 
 class Index(Protocol):

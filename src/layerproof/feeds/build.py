@@ -1,4 +1,5 @@
-"""Making the advisory file: the old one's other feeds and the new feeds, beside it, then swapped in.
+"""Making the advisory file: the old one's other feeds and the new feeds, beside it, then swapped
+in.
 
 1. Nobody ever sees half a file: it is written under another name, synced and renamed.
 2. What is imported under a feed's name replaces what was there under that name.
@@ -81,7 +82,10 @@ def feed_of(container: Container, as_of: datetime | None, covers: tuple[str, ...
 
 
 def build(
-    path: Path, feeds: Iterable[Feed], now: datetime, drop: Iterable[str] = (),
+    path: Path,
+    feeds: Iterable[Feed],
+    now: datetime,
+    drop: Iterable[str] = (),
     progress: Callable[[str, int], None] = lambda _name, _count: None,
 ) -> list[Imported]:
     """Import feeds into the file at `path`. Raises AdvisoryError; the old file then stands."""
@@ -184,7 +188,7 @@ def _is_ours(path: Path) -> bool:
         return False
     finally:
         connection.close()
-    return kind == APPLICATION_ID and version == VERSION
+    return (kind, version) == (APPLICATION_ID, VERSION)
 
 
 def _finish(connection: sqlite3.Connection) -> None:

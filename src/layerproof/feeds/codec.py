@@ -2,7 +2,6 @@
 
 import json
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from layerproof.model.advisory import (
     Advisory,
@@ -108,10 +107,18 @@ def statement(record: VexStatement) -> str:
     )
 
 
-def unstatement(text: str) -> VexStatement:
+def unstatement(stored: str) -> VexStatement:
     """What `statement` was given."""
-    names, products, status, parts, *words, at = json.loads(text)
-    plain: tuple[Any, ...] = tuple(words)
+    names, products, status, parts, *words, at = json.loads(stored)
+    justification, text, author, document = words
     return VexStatement(
-        tuple(names), tuple(products), VexStatus(status), tuple(parts), *plain, unseconds(at)
+        tuple(names),
+        tuple(products),
+        VexStatus(status),
+        tuple(parts),
+        justification,
+        text,
+        author,
+        document,
+        unseconds(at),
     )

@@ -115,7 +115,7 @@ def _file(path: Path, name: str) -> Document:
     if name.endswith(".gz"):
         opener = gzip.open  # type: ignore[assignment]  # its modes give other types
     elif name.endswith(".xz"):
-        opener = lzma.open  # type: ignore[assignment]
+        opener = lzma.open
     try:
         with opener(path) as file:
             return _bounded(file, plain, MAX_DOCUMENT)
@@ -142,7 +142,9 @@ def _archive(path: Path) -> Iterator[Document]:
         for count, document in enumerate(members, 1):
             total += len(document.data)
             if count > MAX_MEMBERS or total > MAX_TOTAL:
-                limit = f"more than {MAX_MEMBERS} members or {MAX_TOTAL} bytes; the rest was not read"
+                limit = (
+                    f"more than {MAX_MEMBERS} members or {MAX_TOTAL} bytes; the rest was not read"
+                )
                 yield Document(path.name, problem=limit)
                 return
             yield document

@@ -1,7 +1,7 @@
 """Reading the advisory file. Small and quick to load: `check` opens it for its digest alone.
 
-The file is never changed, only replaced: what is open stays as it was. Memory does not grow with the
-file, because nothing but the rows asked for is read.
+The file is never changed, only replaced: what is open stays as it was. Memory does not grow with
+the file, because nothing but the rows asked for is read.
 """
 
 import json
@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from layerproof.errors import AdvisoryError
@@ -157,7 +158,7 @@ class AdvisoryFile:
         """When the releases of a distribution end, by release."""
         rows = self._rows(
             "SELECT e.cycle, e.ends FROM end_of_life e JOIN feed f ON f.name = e.feed "
-            f"WHERE e.product = ? ORDER BY f.as_of, f.name",
+            "WHERE e.product = ? ORDER BY f.as_of, f.name",
             [product],
         )
         with self._reading():
@@ -194,7 +195,7 @@ class AdvisoryFile:
 
     def _rows(
         self, query: str, values: Iterable[object] = (), more: Collection[object] | None = None
-    ) -> list[tuple[object, ...] | tuple[str, ...]]:
+    ) -> list[Any]:
         parameters = list(values)
         if more is not None:
             query = query.format(_marks(more))
@@ -207,7 +208,9 @@ class AdvisoryFile:
         try:
             yield
         except (sqlite3.Error, ValueError, TypeError, KeyError, LookupError) as error:
-            reason = "cannot be opened" if isinstance(error, sqlite3.OperationalError) else "is damaged"
+            reason = (
+                "cannot be opened" if isinstance(error, sqlite3.OperationalError) else "is damaged"
+            )
             raise AdvisoryError(
                 f"the advisory file {reason}: {error}", where=str(self._path), remedy=_AGAIN
             ) from error

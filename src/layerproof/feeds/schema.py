@@ -1,5 +1,5 @@
-"""The advisory file's tables. It is built apart and never changed, so it needs no migrations: a file
-with another version is built again.
+"""The advisory file's tables. It is built apart and never changed, so it needs no migrations: a
+file with another version is built again.
 """
 
 VERSION = 1

@@ -1,4 +1,5 @@
-"""Advisories: what is known about vulnerable versions of packages, and how old that knowledge is."""
+"""Advisories: what is known about vulnerable versions of packages, and how old that knowledge
+is."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,7 +21,8 @@ class State(StrEnum):
 
 
 class EventKind(StrEnum):
-    """OSV schema 1.7, "affected[].ranges[].events"; `AFTER` is the open beginning of an npm range."""
+    """OSV schema 1.7, "affected[].ranges[].events"; `AFTER` is the open beginning of an npm
+    range."""
 
     INTRODUCED = "introduced"
     AFTER = "after"

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from layerproof.model.advisory import NO_RELEASE, Advice, Release
 from layerproof.model.change import ChangeSet
 from layerproof.model.digest import ChainId
 from layerproof.model.identity import Identity, Pusher
@@ -29,6 +30,7 @@ class LayerFacts:
     integrity: Integrity = NO_INTEGRITY
     scripts: tuple[PackageScript, ...] = ()  # those that no layer below has
     pushers: tuple[Pusher, ...] = ()  # who pushed images that have the layer at this place
+    release: Release = NO_RELEASE  # that the layers up to this one say they are
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,7 @@ class ImageFacts:
     known_scripts: frozenset[bytes] = frozenset()
     # every withdrawal of one of its layers or contents, released ones too
     withdrawn: tuple[Withdrawal, ...] = ()
+    advice: Advice | None = None  # None: there are no advisories at all
 
     @property
     def above_base(self) -> tuple[LayerFacts, ...]:

@@ -1,4 +1,4 @@
-"""The policy that holds when nobody says otherwise: every rule refuses.
+"""The policy that holds when nobody says otherwise: every rule refuses, but `outdated-package`.
 
 The protected paths are chosen so that a layer made by an ordinary `apt-get install`, `apk add`,
 `pip install`, `npm install` or `COPY` passes, and one that changes who may log in, what runs, what
@@ -9,9 +9,11 @@ extended in the policy file; `docs/reference/rules/protected-path.md` explains t
 
 from collections.abc import Mapping
 
+from layerproof.model.finding import Effect
 from layerproof.policy.model import Policy
 from layerproof.policy.ruling import RulePolicy
 from layerproof.rules.interface import RuleSettings
+from layerproof.rules.outdated_package import OutdatedPackage
 from layerproof.rules.protected_path import (
     BUILT_IN_EXCEPTIONS,
     ProtectedPath,
@@ -168,6 +170,14 @@ _SETTINGS: Mapping[str, RuleSettings] = {
     ),
 }
 
+# It asks for a feed of newest versions, and to be behind harms nobody by itself.
+_EFFECTS: Mapping[str, Effect] = {OutdatedPackage.id: Effect.IGNORE}
+
 DEFAULT_POLICY = Policy(
-    rules={rule.id: RulePolicy(_SETTINGS.get(rule.id) or rule.settings()) for rule in RULES}
+    rules={
+        rule.id: RulePolicy(
+            _SETTINGS.get(rule.id) or rule.settings(), _EFFECTS.get(rule.id, Effect.REFUSE)
+        )
+        for rule in RULES
+    }
 )

@@ -2,7 +2,8 @@
 
 1. An exception frees findings of its rules on its images, and nothing else: never another image,
    another rule, or an image that is corrupt. With `paths` it frees only findings on a single path
-   that one of the globs matches, with `layers` only findings on these layers.
+   that one of the globs matches, with `layers` only findings on these layers, with
+   `vulnerabilities` only findings on these, by any of their names.
 2. What is freed stays in the verdict with the effect `ignore`, and says by whose word.
 3. It ends with its day, in UTC. One that has ended frees nothing, and the verdict says that it did.
 """
@@ -30,6 +31,7 @@ class PolicyException:
     until: str  # YYYY-MM-DD, the last day
     paths: tuple[str, ...] = ()  # globs; empty: any finding
     layers: tuple[str, ...] = ()  # ChainIDs; empty: any layer, and the image as a whole
+    vulnerabilities: tuple[str, ...] = ()  # names, such as a CVE; empty: any finding
 
     @cached_property
     def _patterns(self) -> tuple[ImagePattern, ...]:
@@ -53,12 +55,22 @@ class PolicyException:
             return False
         if self.layers and finding.chain_id not in self.layers:
             return False
+        if self.vulnerabilities and not self._names(finding):
+            return False
         if not self.paths:
             return True
         path = finding.evidence.get("path")
         if not isinstance(path, str) or len(path) > PATH_SHOWN:
             return False  # cut: what follows might lie outside the globs
         return self._globs.match(path.lstrip("/").encode()) is not None
+
+    def _names(self, finding: Finding) -> bool:
+        aliases = finding.evidence.get("aliases")
+        names = [
+            finding.evidence.get("vulnerability"),
+            *(aliases if isinstance(aliases, list) else ()),
+        ]
+        return any(name in self.vulnerabilities for name in names)
 
 
 def end_of(day: str) -> datetime:

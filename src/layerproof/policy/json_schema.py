@@ -82,6 +82,7 @@ def _setting(setting: Setting) -> Schema:
         },
         "names": lambda: {**_TEXTS, "description": f"Names that {setting.of} defines."},
         "days": lambda: {"type": "integer", "minimum": 0, "maximum": 99_999},
+        "percent": lambda: {"type": "integer", "minimum": 0, "maximum": 100},
         "flag": lambda: {"type": "boolean"},
         "choice": lambda: {"enum": list(setting.choices)},
         "expressions": lambda: {"type": "array", "minItems": 1, "items": _EXPRESSION},
@@ -139,6 +140,7 @@ _EXCEPTION = _object(
         "until": {"type": "string", "pattern": r"^\d{4}-\d{2}-\d{2}$"},
         "paths": _TEXTS,
         "layers": _TEXTS,
+        "vulnerabilities": {**_TEXTS, "description": "Names, such as CVE-2026-12345."},
     },
     required=["images", "rules", "reason", "owner", "until"],
 )

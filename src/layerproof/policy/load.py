@@ -167,6 +167,12 @@ class _Reader(Nodes):
             good = isinstance(node.value, Number) and re.fullmatch("[0-9]{1,5}", node.value.text)
             self.checked(node, bool(good), "a whole number of days")
             return int(node.value.text) if good else default
+        if setting.kind == "percent":
+            good = isinstance(node.value, Number) and re.fullmatch(
+                "100|[0-9]{1,2}", node.value.text
+            )
+            self.checked(node, bool(good), "a whole number from 0 to 100")
+            return int(node.value.text) if good else default
         if setting.kind == "flag":
             return self.checked(node, isinstance(node.value, bool), "true or false")
         return self.checked(node, node.value in setting.choices, one_of(setting.choices))

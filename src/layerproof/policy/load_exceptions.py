@@ -1,5 +1,6 @@
 """The `exceptions` of a policy file: nodes in, `PolicyException`s and problems out."""
 
+import re
 from collections.abc import Mapping
 
 from layerproof.errors import PolicyError
@@ -14,7 +15,8 @@ from layerproof.rules.registry import RULES
 MAX_EXCEPTIONS = 2_000
 MAX_ITEMS = 200  # in one list of one exception
 
-_KEYS = ("images", "rules", "reason", "owner", "until", "paths", "layers")
+_KEYS = ("images", "rules", "reason", "owner", "until", "paths", "layers", "vulnerabilities")
+_VULNERABILITY = re.compile(r"[A-Za-z][A-Za-z0-9]*-[A-Za-z0-9:._-]{1,100}")
 _CHAIN_ID = "sha256: and 64 hex digits, as `layerproof show` prints them"
 
 
@@ -46,6 +48,7 @@ def _one(nodes: Nodes, node: Node) -> PolicyException | None:
         until=_day(nodes, keys),
         paths=nodes.items(keys, "paths", MAX_ITEMS, check_glob),
         layers=nodes.items(keys, "layers", MAX_ITEMS, _check_layer),
+        vulnerabilities=nodes.items(keys, "vulnerabilities", MAX_ITEMS, _check_vulnerability),
     )
     return None if missing or nodes.count > before else exception
 
@@ -60,6 +63,13 @@ def _check_layer(text: str) -> None:
     head, _, digits = text.partition(":")
     if head != "sha256" or len(digits) != 64 or set(digits) - set("0123456789abcdef"):
         raise PolicyError(f"{text[:80]!r} is not a ChainID", remedy=f"write {_CHAIN_ID}")
+
+
+def _check_vulnerability(text: str) -> None:
+    if _VULNERABILITY.fullmatch(text) is None:
+        raise PolicyError(
+            f"{text[:80]!r} is not the name of a vulnerability", remedy="for example CVE-2026-12345"
+        )
 
 
 def _day(nodes: Nodes, keys: Mapping[str, Item]) -> str:

@@ -59,7 +59,7 @@ def _value(setting: Setting, value: Any) -> object:
     elif setting.kind == "words":
         if isinstance(value, list) and all(word in setting.choices for word in value):
             return tuple(value)
-    elif setting.kind == "days":
+    elif setting.kind in ("days", "percent"):
         if isinstance(value, int) and not isinstance(value, bool):
             return value
     elif setting.kind == "flag":

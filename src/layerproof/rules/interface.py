@@ -34,7 +34,8 @@ class Setting(NamedTuple):
     """One key below `rules.<id>` in a policy file."""
 
     key: str
-    kind: str  # "globs", "flag", "choice", "words", "texts", "days", "names" or "expressions"
+    # "globs", "flag", "choice", "words", "texts", "days", "percent", "names" or "expressions"
+    kind: str
     choices: tuple[str, ...] = ()  # of a choice, and of words
     extra_key: str = ""  # of globs: the key that adds to the default list instead
     may_be_empty: bool = False  # of globs
@@ -85,6 +86,11 @@ def texts(key: str, *, form: str, example: str, default: tuple[str, ...] = ()) -
 def days(key: str, *, default: int) -> Any:
     """A field that holds a whole number of days, from 0 on."""
     return field(default=default, metadata={"setting": Setting(key, "days")})
+
+
+def percent(key: str, *, default: int) -> Any:
+    """A field that holds a whole number from 0 to 100."""
+    return field(default=default, metadata={"setting": Setting(key, "percent")})
 
 
 def names(key: str, *, of: str) -> Any:

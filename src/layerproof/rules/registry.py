@@ -8,18 +8,22 @@ from layerproof.rules.foreign_executable import ForeignExecutable
 from layerproof.rules.image_config import ImageConfig
 from layerproof.rules.interface import Rule
 from layerproof.rules.lying_base_label import LyingBaseLabel
+from layerproof.rules.outdated_package import OutdatedPackage
 from layerproof.rules.package_script import PackageScripts
 from layerproof.rules.protected_path import ProtectedPath
 from layerproof.rules.secret import Secret
 from layerproof.rules.stale_base import StaleBase
 from layerproof.rules.trusted_base import TrustedBase
 from layerproof.rules.trusted_pusher import TrustedPusher
+from layerproof.rules.vulnerable_package import VulnerablePackage
 
 # Any: each rule takes its own settings, and the policy pairs them
 RULES: tuple[Rule[Any], ...] = (
     TrustedBase(),
     StaleBase(),
     TrustedPusher(),
+    VulnerablePackage(),
+    OutdatedPackage(),
     ProtectedPath(),
     AlteredPackageFile(),
     ForeignExecutable(),

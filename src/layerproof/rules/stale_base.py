@@ -1,13 +1,18 @@
-"""`stale-base`: the trusted image has a newer build than the one used, by more than allowed.
+"""`stale-base`: the trusted image has a newer build than the one used, by more than allowed, or its
+distribution is past its end of life.
 
 1. A newer build is one that was declared trusted later, under the same name, with other layers, and
    whose trust counts now. Names without a registry mean nothing beyond one machine, and are
    compared all the same: they were declared by the same people.
 2. Days are counted from the day on which the newer build was trusted: only from then on could one
    build on it.
-3. Without a base there is nothing to be stale.
+3. The distribution is the one that the base's layers say they are; its end of life comes with the
+   advisories (endoflife.date). Where these do not know it, nothing is said: it is no feed that an
+   attacker could hold back, and most distributions without a date live.
+4. Without a base there is nothing to be stale.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import ClassVar
@@ -15,15 +20,18 @@ from typing import ClassVar
 from layerproof.model.facts import ImageFacts
 from layerproof.model.finding import Finding, Severity, Status
 from layerproof.model.trust import TrustRecord
+from layerproof.model.verdict import Base
 from layerproof.rules.interface import RuleSettings, days
 from layerproof.rules.text import plural, show_text
 
 
 @dataclass(frozen=True, slots=True)
 class StaleBaseSettings(RuleSettings):
-    """`graceDays`: how long an older build may be used after a newer one was trusted."""
+    """`graceDays`: how long an older build may be used after a newer one was trusted;
+    `endOfLifeDays`: how long a distribution after its end of life."""
 
     grace_days: int = days("graceDays", default=30)
+    end_of_life_days: int = days("endOfLifeDays", default=0)
 
 
 class StaleBase:
@@ -34,15 +42,41 @@ class StaleBase:
     id: ClassVar[str] = "stale-base"
     severity: ClassVar[Severity] = Severity.LOW
     doc: ClassVar[str] = (
-        "The trusted image has a newer build than the one used, by more days than allowed."
+        "The trusted image has a newer build than the one used, by more days than allowed, or its "
+        "distribution is past its end of life."
     )
     settings: ClassVar[type[StaleBaseSettings]] = StaleBaseSettings
 
     def check(self, facts: ImageFacts, settings: StaleBaseSettings) -> tuple[Finding, ...]:
-        """At most one finding, on the whole image."""
-        base = facts.base
-        if base is None:
+        """At most two findings, on the whole image."""
+        if facts.base is None:
             return ()
+        return (
+            *self._newer(facts, facts.base, settings),
+            *self._ended(facts, facts.base, settings),
+        )
+
+    def _ended(
+        self, facts: ImageFacts, base: Base, settings: StaleBaseSettings
+    ) -> Iterator[Finding]:
+        release = facts.layers[base.layers - 1].release
+        ends = facts.advice.end_of_life.get(release) if facts.advice is not None else None
+        if ends is None or facts.now - ends <= timedelta(days=settings.end_of_life_days):
+            return
+        day = (ends - timedelta(days=1)).date().isoformat()
+        yield Finding(
+            rule=self.id,
+            status=Status.FAIL,
+            severity=Severity.MEDIUM,
+            message=f"{show_text(release.name)}, which the base is, reached its end of life on "
+            f"{day}",
+            remedy="move to a release that still gets security updates",
+            evidence={"release": show_text(release.name), "endOfLife": day},
+        )
+
+    def _newer(
+        self, facts: ImageFacts, base: Base, settings: StaleBaseSettings
+    ) -> tuple[Finding, ...]:
         used = [r for r in facts.trust if r.chain_ids and r.top == base.chain_id]
         since = max((r.added_at for r in used if r.active(facts.now)), default=None)
         if since is None:

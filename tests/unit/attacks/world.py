@@ -11,6 +11,7 @@ from typing import Any
 from layerproof.analysis.registry import dispatch
 from layerproof.engine.decide import decide
 from layerproof.engine.indexer import Indexer
+from layerproof.engine.ports import Advisories
 from layerproof.engine.trust import add_trust
 from layerproof.model.contents import ChainRecord
 from layerproof.model.digest import Digest
@@ -24,6 +25,7 @@ from layerproof.oci.limits import Limits
 from layerproof.policy.defaults import DEFAULT_POLICY
 from layerproof.policy.load import load_policy
 from layerproof.policy.model import Policy
+from layerproof.testing.advisories import nothing_known
 from layerproof.testing.images import BuiltImage, File, Node, Symlink
 from layerproof.testing.index import MemoryIndex
 from layerproof.testing.source import MemorySource
@@ -54,6 +56,7 @@ class World:
 
     policy: Policy = DEFAULT_POLICY
     index: MemoryIndex = field(default_factory=MemoryIndex)
+    advisories: Advisories | None = field(default_factory=lambda: nothing_known(NOW))
 
     def read(self, built: BuiltImage, reference: str = "") -> Image:
         """Index an image."""
@@ -90,7 +93,9 @@ class World:
     ) -> "Judged":
         """The verdict on an image under a policy."""
         image = self.read(built, reference)
-        record = decide(self.index, image, policy or self.policy, now, "test", context)
+        record = decide(
+            self.index, image, policy or self.policy, now, "test", context, self.advisories
+        )
         return Judged(record.verdict)
 
     def chain(self, built: BuiltImage, position: int = -1) -> ChainRecord:

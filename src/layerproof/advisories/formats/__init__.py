@@ -79,7 +79,9 @@ def strings(value: Any) -> tuple[str, ...]:
     """The usable texts of a list."""
     if not isinstance(value, list):
         return ()
-    return tuple(v for v in value if isinstance(v, str) and 0 < len(v) <= MAX_ID and v.isprintable())
+    return tuple(
+        v for v in value if isinstance(v, str) and 0 < len(v) <= MAX_ID and v.isprintable()
+    )
 
 
 def time(value: Any) -> datetime | None:
@@ -87,7 +89,7 @@ def time(value: Any) -> datetime | None:
     if isinstance(value, datetime):
         found = value
     elif isinstance(value, date):
-        found = datetime(value.year, value.month, value.day)
+        found = datetime(value.year, value.month, value.day, tzinfo=UTC)
     else:
         try:
             found = datetime.fromisoformat(value)

@@ -13,8 +13,10 @@ _CVE = re.compile(r"CVE-\d{4}-\d{4,19}")
 
 def is_kev(document: Any) -> bool:
     """CISA's catalogue of known exploited vulnerabilities (its JSON schema 1.0)."""
-    return isinstance(document, dict) and isinstance(document.get("vulnerabilities"), list) and (
-        "catalogVersion" in document
+    return (
+        isinstance(document, dict)
+        and isinstance(document.get("vulnerabilities"), list)
+        and ("catalogVersion" in document)
     )
 
 
@@ -55,7 +57,9 @@ def read_scores(document: dict[str, Any]) -> Iterator[Record]:
 
 def _score(stated: list[Any]) -> tuple[float | None, Level]:
     for value in stated:
-        number = score_of_vector(value) if isinstance(value, str) and "/" in value else _number(value)
+        number = (
+            score_of_vector(value) if isinstance(value, str) and "/" in value else _number(value)
+        )
         if number is not None and 0 <= number <= 10:
             return number, level_of_score(number)
     words = [level for level in map(level_of_word, stated) if level is not Level.UNKNOWN]
@@ -64,8 +68,10 @@ def _score(stated: list[Any]) -> tuple[float | None, Level]:
 
 def is_epss(document: Any) -> bool:
     """FIRST's EPSS API (api.first.org/data/v1/epss)."""
-    return isinstance(document, dict) and isinstance(document.get("data"), list) and all(
-        isinstance(item, dict) and "epss" in item for item in document["data"][:1]
+    return (
+        isinstance(document, dict)
+        and isinstance(document.get("data"), list)
+        and all(isinstance(item, dict) and "epss" in item for item in document["data"][:1])
     )
 
 

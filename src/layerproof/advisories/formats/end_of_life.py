@@ -66,7 +66,11 @@ def _releases(
     if found is None:
         return
     for item in releases:
-        day = next((item[key] for key in ends if key in item), None) if isinstance(item, dict) else None
+        day = (
+            next((item[key] for key in ends if key in item), None)
+            if isinstance(item, dict)
+            else None
+        )
         if isinstance(day, bool) or day is None:
             continue  # lives on, or ended on an unknown day
         try:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from layerproof.advisories.ecosystems import normal_name
 from layerproof.advisories.formats import (
     Covered,
     NewestRecord,
@@ -19,7 +20,6 @@ from layerproof.advisories.formats import (
     string,
     time,
 )
-from layerproof.advisories.ecosystems import normal_name
 from layerproof.advisories.order import key
 
 _ALPINE = re.compile(r"v\d+\.\d+|edge")
@@ -27,8 +27,10 @@ _ALPINE = re.compile(r"v\d+\.\d+|edge")
 
 def is_versions(document: Any) -> bool:
     """Alpine's newest versions as one document."""
-    return isinstance(document, dict) and isinstance(document.get("versions"), dict) and (
-        "distroversion" in document
+    return (
+        isinstance(document, dict)
+        and isinstance(document.get("versions"), dict)
+        and ("distroversion" in document)
     )
 
 
@@ -89,8 +91,10 @@ def _record(ecosystem: str, name: Any, version: Any) -> Record:
 
 def is_pypi(document: Any) -> bool:
     """PyPI's JSON of a project."""
-    return isinstance(document, dict) and isinstance(document.get("releases"), dict) and isinstance(
-        document.get("info"), dict
+    return (
+        isinstance(document, dict)
+        and isinstance(document.get("releases"), dict)
+        and isinstance(document.get("info"), dict)
     )
 
 
@@ -113,8 +117,10 @@ def read_pypi(document: dict[str, Any]) -> Iterator[Record]:
 
 def is_npm(document: Any) -> bool:
     """The npm registry's document of a package."""
-    return isinstance(document, dict) and isinstance(document.get("dist-tags"), dict) and isinstance(
-        document.get("name"), str
+    return (
+        isinstance(document, dict)
+        and isinstance(document.get("dist-tags"), dict)
+        and isinstance(document.get("name"), str)
     )
 
 

@@ -18,8 +18,10 @@ _ANY = frozenset("xX*")
 
 def looks_like(document: Any) -> bool:
     """Whether it is such a record."""
-    return isinstance(document, dict) and "module_name" in document and (
-        "vulnerable_versions" in document
+    return (
+        isinstance(document, dict)
+        and "module_name" in document
+        and ("vulnerable_versions" in document)
     )
 
 
@@ -73,7 +75,7 @@ def _range(text: str) -> Range:
 _Bound = tuple[EventKind, str] | None
 
 
-def _bounds(sign: str, version: str) -> tuple[_Bound, _Bound]:
+def _bounds(sign: str, version: str) -> tuple[_Bound, _Bound]:  # noqa: PLR0911  one sign each
     parts = version.partition("-")[0].split(".")
     known = [part for part in parts[:3] if part not in _ANY and part.isdigit()]
     whole = len(known) == 3 and len(parts) >= 3

@@ -30,8 +30,10 @@ _MAX_EVENTS = 10_000
 
 def looks_like(document: Any) -> bool:
     """Whether it is a record of this format."""
-    return isinstance(document, dict) and isinstance(document.get("id"), str) and (
-        "affected" in document or "modified" in document
+    return (
+        isinstance(document, dict)
+        and isinstance(document.get("id"), str)
+        and ("affected" in document or "modified" in document)
     )
 
 
@@ -80,7 +82,9 @@ def _severity(document: dict[str, Any], summary: str) -> tuple[float | None, Lev
     for item in found if isinstance(found, list) else ():
         if not isinstance(item, dict) or not isinstance(item.get("score"), str):
             continue
-        stated = score_of_vector(item["score"]) if str(item.get("type")).startswith("CVSS") else None
+        stated = (
+            score_of_vector(item["score"]) if str(item.get("type")).startswith("CVSS") else None
+        )
         if stated is not None:
             score = max(stated, score or 0.0)
         else:

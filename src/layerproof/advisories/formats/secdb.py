@@ -1,8 +1,9 @@
 """Alpine's secdb (secdb.alpinelinux.org), and lists of fixes in the same form.
 
-`{"distroversion": "v3.20", "packages": [{"pkg": {"name", "secfixes": {VERSION: [CVE …]}}}]}`: source
-packages and the version that fixed each; the version `0` says that the package never was affected.
-A list of the form `{"distro": "debian:12", "packages": [{"source", "secfixes"}]}` says the same.
+`{"distroversion": "v3.20", "packages": [{"pkg": {"name", "secfixes": {VERSION: [CVE …]}}}]}`:
+source packages and the version that fixed each; the version `0` says that the package never was
+affected. A list of the form `{"distro": "debian:12", "packages": [{"source", "secfixes"}]}` says
+the same.
 """
 
 import re
@@ -63,7 +64,7 @@ def read(document: dict[str, Any]) -> Iterator[Record]:
 
 
 def _package(release: str, item: dict[str, Any]) -> Iterator[Record]:
-    package = item["pkg"] if "pkg" in item else item
+    package = item.get("pkg", item)
     name = string(package.get("name") or package.get("source"), "package name")
     for version, names in (package.get("secfixes") or {}).items():
         fixed = string(version, "version")

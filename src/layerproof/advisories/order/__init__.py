@@ -1,13 +1,13 @@
 """Version order, one module per scheme.
 
 Every module has `key(version) -> tuple`: a version's place in its scheme's order. Keys of one
-scheme compare with each other, and equal versions have equal keys; so every order is total, whatever
-the text, and agrees with `hash`. No key raises: a text that is no version of its scheme has a place
-as well. Numbers are never parsed, because they may have any number of digits.
+scheme compare with each other, and equal versions have equal keys; so every order is total,
+whatever the text, and agrees with `hash`. No key raises: a text that is no version of its scheme
+has a place as well. Numbers are never parsed, because they may have any number of digits.
 """
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib import import_module
 from typing import Any
 
@@ -35,7 +35,7 @@ def key(scheme: str, version: str) -> Key:
     return _scheme(scheme)(version)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _scheme(name: str) -> Callable[[str], Key]:
     # late: an image has packages of two or three kinds, and start-up time counts
     found: Callable[[str], Key] = import_module(f"{__name__}.{name}").key

@@ -1,7 +1,7 @@
 """RubyGems' order: Gem::Version.
 
-Numbers and words in turns; a word is older than a number; zeros before the first word and at the end
-mean nothing, and the end is as good as a zero.
+Numbers and words in turns; a word is older than a number; zeros before the first word and at the
+end mean nothing, and the end is as good as a zero.
 """
 
 import re

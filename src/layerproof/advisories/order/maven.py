@@ -1,7 +1,7 @@
 """Maven's order: "POM Reference", "Version Order Specification", as of Maven 4.
 
-Tokens are split at dots, dashes and between digits and letters (which counts as a dash). Values that
-mean nothing (0, "", final, ga, release) are dropped before a dash and at the end.
+Tokens are split at dots, dashes and between digits and letters (which counts as a dash). Values
+that mean nothing (0, "", final, ga, release) are dropped before a dash and at the end.
 """
 
 import re

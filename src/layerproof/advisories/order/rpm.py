@@ -1,8 +1,8 @@
 """rpm's order: rpm-version(7), and rpmvercmp for its parts.
 
 Epoch, version, release; each of the last two in segments of digits or of letters, whatever stands
-between them. `~` sorts before the end, `^` after the end and before all else; a number is newer than
-letters.
+between them. `~` sorts before the end, `^` after the end and before all else; a number is newer
+than letters.
 """
 
 import re
