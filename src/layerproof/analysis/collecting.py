@@ -1,8 +1,8 @@
 """What the collectors share: fields from hostile bytes, bounded reports, records of a database."""
 
 import re
-from collections.abc import Callable, Iterator
-from typing import Protocol, TypeVar
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol, TypeVar
 
 from layerproof.analysis.interface import Facts, Skipped
 from layerproof.model.entry import EntryTable
@@ -208,3 +208,65 @@ class OneFileEach:
         """See `interface.Collector`."""
         packages = tuple(package for package in self._found.values() if package is not None)
         return Facts(packages, tuple(self._found), {}, self._skipped.result())
+
+
+class ManyInOneFile:
+    """The collector for files that name many packages, maybe several versions of one."""
+
+    def __init__(
+        self,
+        analyser: str,
+        accepts: Callable[[bytes], bool],
+        parse: Callable[[bytes, bytes], Iterator[Package]],
+    ) -> None:
+        self._accepts = accepts
+        self._parse = parse
+        self._found: dict[bytes, list[Package]] = {}
+        self._count = 0
+        self._skipped = SkipLog(analyser)
+
+    def file(self, path: bytes, index: int, data: bytes) -> None:
+        """See `interface.Collector`."""
+        if not self._accepts(path):
+            return
+        # found again in the same layer: what was there before is gone
+        found = self._found[path] = []
+        try:
+            for package in self._parse(path, data):
+                if self._count >= MAX_PACKAGES:
+                    raise UnusableFieldError(f"more than {MAX_PACKAGES} packages in one layer")
+                self._count += 1
+                found.append(package)
+        except UnusableFieldError as error:
+            self._skipped.add(path, str(error))
+
+    def finish(self, entries: EntryTable) -> Facts:
+        """See `interface.Collector`."""
+        packages = tuple(dict.fromkeys(p for found in self._found.values() for p in found))
+        return Facts(packages, tuple(self._found), {}, self._skipped.result())
+
+
+def json_value(data: bytes) -> Any:
+    """A JSON document. Raises UnusableFieldError."""
+    import msgspec  # costs 10 ms to load, which only layers with such files should pay
+
+    try:
+        return msgspec.json.decode(data.removeprefix(b"\xef\xbb\xbf"))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UnusableFieldError("not JSON") from error
+
+
+def json_object(data: bytes) -> dict[str, Any]:
+    """A JSON object. Raises UnusableFieldError."""
+    value = json_value(data)
+    if not isinstance(value, dict):
+        raise UnusableFieldError("not a JSON object")
+    return value
+
+
+def field(item: Mapping[str, Any], name: str) -> str:
+    """A text of an object that must be there. Raises UnusableFieldError."""
+    value = item.get(name)
+    if not isinstance(value, str):
+        raise UnusableFieldError(f"no {name}")
+    return required(value.encode("utf-8", "replace"), name)

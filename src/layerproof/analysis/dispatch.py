@@ -41,7 +41,8 @@ class Dispatch:
 
     A regular file is wanted whole if `path in paths or name in names or folder in folders or
     path.endswith(suffixes)`, or `path.endswith(sources)` in a folder that is `searched`, *and*
-    `match(path)` is not empty. Its head is wanted if `head[:2] in magics`. Both may be true.
+    `match(path)` is not empty. Its head is wanted if `head[:2] in magics`. Both may be true. Of a
+    large program, each of `sections` is given as if it were the file.
     """
 
     def __init__(self, analysers: Iterable[Analyser]) -> None:
@@ -58,6 +59,7 @@ class Dispatch:
         self.sources = tuple(sorted(self._sources))
         self._searches = tuple(i.searches for i in interests if i.searches is not None)
         self._accepts = tuple(interest.accepts for interest in interests)
+        self.sections = _table(interests, lambda i: (i.section,) if i.section else ())
 
     def match(self, path: bytes) -> tuple[int, ...]:
         """Who wants the whole file at this path."""

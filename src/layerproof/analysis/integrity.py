@@ -3,7 +3,7 @@
 Layers are applied from the lowest up, each together with the tree that it leaves:
 
 1. A file of a package database states what it lists until a layer replaces or removes it. That of
-   dpkg or apk counts only if the package is installed.
+   dpkg, apk or rpm counts only if the package is installed.
 2. Of a layer are looked at: every path whose checksum it states, and every path that it brings and
    that some package owns. So a database that is brought without its files is compared with the
    files below, and a file that is brought without its database with the database below.
@@ -37,14 +37,24 @@ from layerproof.model.ownership import (
     Integrity,
     Manifest,
 )
-from layerproof.model.package import PackageChange, PackageChangeKind, PackageType
+from layerproof.model.package import (
+    SYSTEM_TYPES,
+    PackageChange,
+    PackageChangeKind,
+    PackageType,
+)
 from layerproof.oci.digests import CHECK_BYTES
 from layerproof.oci.tree import Tree
 
 MAX_LISTED = 20_000  # altered and foreign files of one layer
 _MERGED = (b"bin", b"lib", b"lib32", b"lib64", b"libx32", b"sbin")  # that may be links into /usr
-_DATABASES = (b"var/lib/dpkg/", b"lib/apk/db/", b"usr/lib/apk/db/")
-_SYSTEM = (PackageType.DEB, PackageType.APK)
+_DATABASES = (
+    b"var/lib/dpkg/",
+    b"lib/apk/db/",
+    b"usr/lib/apk/db/",
+    b"var/lib/rpm/",
+    b"usr/lib/sysimage/rpm/",
+)
 _REDIRECTED = ChangeKind.REDIRECTED
 _IS_FILE = bytes(kind == FILE for kind in range(256))
 _BY_SIZE = {size: checksum for checksum, size in CHECKSUM_BYTES.items()}
@@ -174,6 +184,21 @@ class OwnershipTree:
             for manifest in found:
                 if path in manifest.paths:
                     yield manifest, manifest.paths.index(path)
+
+    def system_owners(self, paths: Collection[bytes]) -> dict[bytes, str]:
+        """The distribution's package that lists each path, by its name without architecture; those
+        that none lists are left out. Total work: one pass over what the databases list."""
+        names: dict[bytes, bytes] = {}
+        for path in paths:
+            names.setdefault(path, path)
+            names.setdefault(self.old_name(path), path)
+        found: dict[bytes, str] = {}
+        for manifests in self._files.values():
+            for manifest in manifests:
+                if manifest.type in SYSTEM_TYPES:
+                    for path in names.keys() & manifest.paths:
+                        found[names[path]] = manifest.package.partition(":")[0]
+        return found
 
     def owned(self, path: bytes) -> bool:
         """Whether a package lists the path, under this name or that of before /usr was merged."""
@@ -339,7 +364,7 @@ class _Layer:
 
     def verified(self, changes: Iterable[Change]) -> Iterator[tuple[bytes, ChangeKind, str]]:
         """Changes that belong to a package upgrade, with the package."""
-        mine = [m for m in self._new if m.type in _SYSTEM and self._kind(m) is not None]
+        mine = [m for m in self._new if m.type in SYSTEM_TYPES and self._kind(m) is not None]
         if not mine:
             return
         digests = {path: (m, digest) for m in mine for path, digest in stated(m).items()}
@@ -494,7 +519,7 @@ def stated(manifest: Manifest) -> dict[bytes, bytes]:
 
 def _is_installed(manifest: Manifest, installed: Container[tuple[PackageType, str]]) -> bool:
     """Whether the package database knows the package: a list of files alone makes none."""
-    if manifest.type not in _SYSTEM:
+    if manifest.type not in SYSTEM_TYPES:
         return True
     return (manifest.type, manifest.package.partition(":")[0]) in installed
 

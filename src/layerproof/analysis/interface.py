@@ -18,6 +18,7 @@ from layerproof.model.entry import EntryTable
 from layerproof.model.ownership import Manifest, PackageScript
 from layerproof.model.package import Package
 
+PROGRAM_BYTES = 256 << 10  # from here on programs are looked at for `Interest.section`
 HEAD_BYTES = 512  # what a collector gets of a file that was matched by its first bytes
 
 
@@ -32,6 +33,7 @@ class Interest:
     sources: tuple[bytes, ...] = ()  # likewise, but only of folders that `searches` takes
     searches: Callable[[bytes], bool] | None = None
     magics: frozenset[bytes] = frozenset()  # first HEAD_BYTES of files by their first 2 bytes
+    section: bytes = b""  # this section of ELF programs of `PROGRAM_BYTES` or more, as the file
     # beginnings of folders whose files need an MD5 and a SHA-1, because package databases state
     # these
     checked: tuple[bytes, ...] = ()

@@ -4,7 +4,9 @@ Layers are applied from the lowest up. A package file (database or metadata file
 states all that it lists from there on; one that a layer deletes or hides states nothing. The
 difference of before and after is told record by record:
 
-1. Within one file, records are matched by type, name and architecture.
+1. Within one file, records are matched by type, name and architecture; where a file may name
+   several versions of a package (lock files, programs, archives; rpm's kernels), by version as
+   well.
 2. What is left is matched across files of one place: `foo-1.0.dist-info` that gives way to
    `foo-1.1.dist-info` beside it, or a database that moved, is a change and not two.
 3. A match is a change if version or source differ: a record that is rewritten under its old version
@@ -19,14 +21,20 @@ from dataclasses import replace
 from itertools import zip_longest
 from operator import attrgetter
 
-from layerproof.model.package import Package, PackageChange, PackageChangeKind, PackageType
+from layerproof.model.package import (
+    SYSTEM_TYPES,
+    Package,
+    PackageChange,
+    PackageChangeKind,
+    PackageType,
+)
 
-_Key = tuple[str, str, str]  # type, normalised name, architecture
+_Key = tuple[str, str, str, str]  # type, normalised name, architecture, see `_key`
 _Records = dict[_Key, Package]
 _Pair = tuple[Package | None, Package | None]
 
 _ORDER = attrgetter(*Package.__slots__)  # every field: no order may depend on the input's
-_SYSTEM = (PackageType.DEB, PackageType.APK)  # one database for the whole tree
+_SINGLE = frozenset((PackageType.DEB, PackageType.APK, PackageType.PYPI))
 _SEPARATORS = re.compile(r"[-_.]+")
 
 
@@ -38,12 +46,13 @@ def _normalised(package: Package) -> str:
 
 
 def _key(package: Package) -> _Key:
-    return package.type, _normalised(package), package.architecture
+    version = "" if package.type in _SINGLE else package.version
+    return package.type, _normalised(package), package.architecture, version
 
 
 def _place(package: Package) -> bytes:
     """Where there can be one installed version of a package."""
-    if package.type in _SYSTEM:
+    if package.type in SYSTEM_TYPES:
         return b""
     if package.type is not PackageType.PYPI:
         return package.path
@@ -57,8 +66,8 @@ def _place(package: Package) -> bytes:
 _identity = attrgetter("version", "source", "source_version")
 
 
-def _slot(package: Package) -> tuple[_Key, bytes]:
-    return _key(package), _place(package)
+def _slot(package: Package) -> tuple[object, bytes]:
+    return _key(package)[:3], _place(package)
 
 
 def _change(pair: _Pair) -> PackageChange | None:
@@ -121,6 +130,11 @@ class PackageTree:
         return tuple(sorted(found, key=_ORDER))
 
     @property
+    def files(self) -> set[bytes]:
+        """Every file that states packages now."""
+        return set(self._files)
+
+    @property
     def installed(self) -> set[tuple[PackageType, str]]:
         """Type and name of every package after the layers applied so far."""
         found = (package for records in self._files.values() for package in records.values())
@@ -166,7 +180,7 @@ class PackageTree:
         return files
 
     def _located(self, package: Package) -> Package:
-        if package.distribution or not self._distribution or package.type not in _SYSTEM:
+        if package.distribution or not self._distribution or package.type not in SYSTEM_TYPES:
             return package
         return replace(package, distribution=self._distribution)
 

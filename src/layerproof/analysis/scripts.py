@@ -133,6 +133,7 @@ class _Nobody:
     suffixes: tuple[bytes, ...] = ()
     sources: tuple[bytes, ...] = ()
     magics: dict[bytes, tuple[int, ...]] = {}  # noqa: RUF012  never changed
+    sections: dict[bytes, tuple[int, ...]] = {}  # noqa: RUF012  likewise
 
     def match(self, path: bytes) -> tuple[int, ...]:
         return ()

@@ -130,7 +130,12 @@ class App:
         """Progress bars, or nothing."""
         from layerproof.cli.progress import Bars, Silent
 
-        return Bars() if sys.stderr.isatty() and not self.quiet and not self.json else Silent()
+        return Bars() if self.shows_progress else Silent()
+
+    @property
+    def shows_progress(self) -> bool:
+        """Whether somebody sees progress bars."""
+        return sys.stderr.isatty() and not self.quiet and not self.json
 
     def emit(self, documents: Iterable[object]) -> None:
         """JSON Lines on standard output."""

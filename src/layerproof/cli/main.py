@@ -17,6 +17,7 @@ from layerproof.cli.app import App
 from layerproof.errors import LayerproofError, PolicyError, UsageError
 
 _COMMANDS = {
+    "advisories": "Download or import advisories, and tell how old they are.",
     "check": "Decide whether images may run here, layer by layer.",
     "demo": "See it work on images made on the spot, offline.",
     "diff": "Show what a layer changes, or how two images differ.",
@@ -26,9 +27,11 @@ _COMMANDS = {
     "index": "Read images into the layer index.",
     "policy": "Write a policy file, and see whether it can be used.",
     "pull": "Fetch what is not trusted into quarantine, and refuse it from then on.",
+    "sbom": "Write what an image is made of as CycloneDX or SPDX.",
     "show": "Show an image's stack of layers.",
     "trust": "Declare images trusted, list or revoke such trust.",
     "verdicts": "List what was decided, or show one verdict in full.",
+    "vulnerabilities": "List the vulnerabilities of an image's packages, by layer.",
     "withdrawals": "List the layers that are refused everywhere.",
 }
 

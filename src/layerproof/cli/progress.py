@@ -98,3 +98,47 @@ class Bars:
         text = f"reading layers, {len(self._sizes)} to go"
         self._progress.update(self._task, description=text, completed=sum(self._done.values()))
         self._progress.refresh()
+
+
+class Transfers:
+    """A line per feed that is downloaded and imported, on standard error."""
+
+    def __init__(self, *, shown: bool) -> None:
+        self._progress: Progress | None = None
+        self._tasks: dict[str, TaskID] = {}
+        self._shown = shown
+        self._drawn = 0.0
+
+    def __enter__(self) -> Transfers:
+        if self._shown:
+            from rich.console import Console
+            from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+
+            self._progress = Progress(
+                TextColumn("{task.description:24}"),
+                BarColumn(bar_width=None),
+                DownloadColumn(),
+                console=Console(stderr=True),
+                auto_refresh=False,
+                transient=True,
+            )
+            self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+
+    def show(self, name: str, done: int, total: int | None) -> None:
+        """`done` of `total` bytes; without a total, records that were imported."""
+        if self._progress is None:
+            return
+        if name not in self._tasks:
+            self._tasks[name] = self._progress.add_task(name, total=total)
+        if total is None and done:
+            self._progress.update(self._tasks[name], description=f"{name}: {done:,} records")
+        else:
+            self._progress.update(self._tasks[name], completed=done, total=total)
+        if monotonic() - self._drawn >= _REFRESH or done == total:
+            self._drawn = monotonic()
+            self._progress.refresh()

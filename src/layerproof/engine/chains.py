@@ -1,6 +1,7 @@
 """Chain rows: what each layer of an image does to the tree, and the packages, below it."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from layerproof.analysis.integrity import OwnershipTree
 from layerproof.analysis.package_changes import PackageTree
@@ -11,7 +12,7 @@ from layerproof.model.contents import ChainRecord
 from layerproof.model.entry import FILE, EntryTable
 from layerproof.model.image import Image, Layer
 from layerproof.model.ownership import Integrity, Manifest
-from layerproof.model.package import PackageChange
+from layerproof.model.package import SYSTEM_TYPES, PackageChange
 from layerproof.oci import changecodec, manifestcodec
 from layerproof.oci.entrycodec import decode
 from layerproof.oci.limits import Limits
@@ -36,7 +37,7 @@ class Stack:
         table = self._table(layer)
         self.tree.stack(table)
         facts = self._index.layer_facts([layer.diff_id])[layer.diff_id]
-        packages = self._push_packages(layer, facts)
+        packages = self._push_packages(layer, facts, table)
         if self._integrity:
             self._owners.stack(self._manifests(layer), self.packages.installed)
         return packages
@@ -46,8 +47,26 @@ class Stack:
         table = self._table(layer)
         changes = self.tree.apply(table)
         facts = self._index.layer_facts([layer.diff_id])[layer.diff_id]
-        packages = self._push_packages(layer, facts)
-        return changes, packages, self._look(layer, table, changes.changes, packages, facts)
+        packages = self._push_packages(layer, facts, table)
+        integrity = self._look(layer, table, changes.changes, packages, facts)
+        return changes, self._owned(packages), integrity
+
+    def _owned(self, changes: tuple[PackageChange, ...]) -> tuple[PackageChange, ...]:
+        """The changes, with the distribution's package that owns a language's."""
+        paths = {
+            change.after.path
+            for change in changes
+            if change.after is not None and change.after.type not in SYSTEM_TYPES
+        }
+        owners = self._owners.system_owners(paths) if paths else {}
+        if not owners:
+            return changes
+        return tuple(
+            replace(change, after=replace(change.after, owner=owners[change.after.path]))
+            if change.after is not None and change.after.path in owners
+            else change
+            for change in changes
+        )
 
     def _look(
         self,
@@ -81,13 +100,15 @@ class Stack:
         return decode(blob)
 
     def _push_packages(
-        self, layer: Layer, facts: Mapping[str, object]
+        self, layer: Layer, facts: Mapping[str, object], table: EntryTable
     ) -> tuple[PackageChange, ...]:
         listed = self._index.package_lists([layer.diff_id])[layer.diff_id]
+        # a program or an archive that gave way to what is none
+        replaced = self.packages.files.intersection(table.paths)
         return self.packages.apply(
             listed.packages,
             listed.files,
-            self._is_no_file,
+            lambda path: path in replaced or self._is_no_file(path),
             distribution=_distribution(facts.get("os-release")),
         )
 

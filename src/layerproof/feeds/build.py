@@ -12,9 +12,9 @@ import json
 import os
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -31,7 +31,7 @@ from layerproof.errors import AdvisoryError
 from layerproof.feeds import codec
 from layerproof.feeds.documents import Container, Document
 from layerproof.feeds.schema import APPLICATION_ID, INDEXES, TABLES, VERSION
-from layerproof.model.advisory import Advisory, VexStatement
+from layerproof.model.advisory import Advisory, ImportReport, VexStatement
 
 MAX_PROBLEMS = 50  # of one feed that are kept; the rest is counted
 _BATCH = 2_000
@@ -53,21 +53,6 @@ class Feed:
     etag: str = ""
 
 
-@dataclass(slots=True)
-class Imported:
-    """What an import did."""
-
-    name: str
-    records: int = 0
-    withdrawn: int = 0
-    not_security: int = 0
-    kinds: Counter[str] = field(default_factory=Counter)
-    problems: list[str] = field(default_factory=list)
-    skipped: int = 0
-    covered: set[str] = field(default_factory=set)
-    as_of: datetime | None = None
-
-
 def feed_of(container: Container, as_of: datetime | None, covers: tuple[str, ...]) -> Feed:
     """A container as a feed of its own."""
     return Feed(
@@ -86,15 +71,21 @@ def build(
     feeds: Iterable[Feed],
     now: datetime,
     drop: Iterable[str] = (),
+    touched: Mapping[str, datetime] | None = None,
     progress: Callable[[str, int], None] = lambda _name, _count: None,
-) -> list[Imported]:
-    """Import feeds into the file at `path`. Raises AdvisoryError; the old file then stands."""
+) -> list[ImportReport]:
+    """Import feeds into the file at `path`, and leave out those in `drop`. `touched` are feeds that
+    did not change, and as of when. Raises AdvisoryError; the old file then stands."""
     with _locked(path), _beside(path) as (connection, fresh):
         try:
             chosen = list(feeds)
             gone = {feed.name for feed in chosen} | set(drop)
             _copy_others(connection, path, gone)
             found = [_Import(connection, feed, now, progress).run() for feed in chosen]
+            for name, as_of in (touched or {}).items():
+                connection.execute(
+                    "UPDATE feed SET as_of = ? WHERE name = ?", (codec.seconds(as_of), name)
+                )
             _finish(connection)
         except sqlite3.Error as error:
             raise AdvisoryError(
@@ -228,7 +219,7 @@ class _Import:
         self._feed = feed
         self._now = now
         self._progress = progress
-        self._done = Imported(feed.name)
+        self._done = ImportReport(feed.name)
         (last,) = connection.execute("SELECT COALESCE(MAX(id), 0) FROM advisory").fetchone()
         self._next = last + 1
         (last,) = connection.execute("SELECT COALESCE(MAX(id), 0) FROM vex").fetchone()
@@ -236,11 +227,13 @@ class _Import:
         self._rows: dict[str, list[tuple[object, ...]]] = {}
         self._digest = sha256()
         self._newest: datetime | None = None
-        self._covered: set[Covered] = {Covered(name) for name in feed.covers}
+        self._covered: dict[tuple[str, bool], datetime | None] = {}
+        for name in feed.covers:
+            self._cover(Covered(name))
         self._families: Counter[str] = Counter()
         self._ecosystems: set[str] = set()
 
-    def run(self) -> Imported:
+    def run(self) -> ImportReport:
         """Raises sqlite3.Error."""
         feed, done = self._feed, self._done
         for document in feed.documents():
@@ -256,7 +249,7 @@ class _Import:
         self._flush(least=1)
         if feed.whole:
             self._cover_families()
-        done.covered = {covered.ecosystem for covered in self._covered}
+        done.covered = {ecosystem for ecosystem, _ in self._covered}
         done.as_of = self._as_of()
         self._row(
             "feed",
@@ -270,8 +263,9 @@ class _Import:
             json.dumps(done.problems),
             feed.etag,
         )
-        for covered in sorted(self._covered, key=lambda c: (c.ecosystem, c.versions)):
-            self._row("coverage", covered.ecosystem, feed.name, int(covered.versions))
+        for (ecosystem, versions), as_of in sorted(self._covered.items()):
+            own = None if feed.as_of is not None else codec.seconds(as_of)
+            self._row("coverage", ecosystem, feed.name, int(versions), own)
         self._flush(least=1)
         return done
 
@@ -284,10 +278,19 @@ class _Import:
     def _cover_families(self) -> None:
         """An archive speaks for those ecosystems that half of its records are about."""
         for family, count in self._families.items():
-            if count >= _COVERS * max(self._done.kinds["advisories"], 1):
-                self._covered.update(
-                    Covered(name) for name in self._ecosystems if name.partition(":")[0] == family
-                )
+            if count >= _COVERS * max(self._done.kinds.get("advisories", 0), 1):
+                for name in self._ecosystems:
+                    if name.partition(":")[0] == family:
+                        self._cover(Covered(name))
+
+    def _cover(self, record: Covered) -> None:
+        """Several documents of one ecosystem: as of the newest."""
+        known = self._covered.get((record.ecosystem, record.versions))
+        as_of = record.as_of
+        if as_of is not None:
+            self._newest = max(as_of, self._newest or as_of)
+        newest = max(known, as_of) if known and as_of else known or as_of
+        self._covered[record.ecosystem, record.versions] = newest
 
     def _put(self, record: documents.Found) -> None:
         feed, done = self._feed.name, self._done
@@ -296,21 +299,21 @@ class _Import:
                 self._problem(record)
                 return
             case Covered():
-                self._covered.add(record)
+                self._cover(record)
                 return
             case Advisory():
                 self._advisory(record)
             case CveRecord(cve, facts):
                 row = (facts.exploited, facts.epss, facts.level.value, facts.score)
                 self._row("cve", cve, feed, *row)
-                done.kinds["CVEs"] += 1
+                self._count("CVEs")
             case NewestRecord(ecosystem, name, version, published):
                 self._row("newest", ecosystem, name, feed, version, codec.seconds(published))
-                done.kinds["newest versions"] += 1
+                self._count("newest versions")
                 self._cover_registry(ecosystem)
             case EndOfLifeRecord(product, cycle, ends):
                 self._row("end_of_life", product, cycle, feed, ends.isoformat())
-                done.kinds["ends of life"] += 1
+                self._count("ends of life")
             case VexStatement():
                 self._statement(record)
         done.records += 1
@@ -318,12 +321,12 @@ class _Import:
     def _cover_registry(self, ecosystem: str) -> None:
         """A registry is asked project by project, so one answer speaks for its own project only."""
         if ":" not in ecosystem:
-            self._covered.add(Covered(ecosystem, versions=True))
+            self._cover(Covered(ecosystem, versions=True))
 
     def _advisory(self, record: Advisory) -> None:
-        if record.modified is not None:
-            self._newest = max(record.modified, self._newest or record.modified)
-        self._done.kinds["advisories"] += 1
+        for moment in filter(None, (record.modified, record.published)):
+            self._newest = max(moment, self._newest or moment)
+        self._count("advisories")
         self._families.update({item.ecosystem.partition(":")[0] for item in record.affected})
         self._ecosystems.update(item.ecosystem for item in record.affected)
         if record.withdrawn:
@@ -337,11 +340,14 @@ class _Import:
         self._next += 1
 
     def _statement(self, record: VexStatement) -> None:
-        self._done.kinds["VEX statements"] += 1
+        self._count("VEX statements")
         self._row("vex", self._next_statement, self._feed.name, codec.statement(record))
         for name in record.vulnerabilities:
             self._row("vex_name", name, self._next_statement)
         self._next_statement += 1
+
+    def _count(self, kind: str) -> None:
+        self._done.kinds[kind] = self._done.kinds.get(kind, 0) + 1
 
     def _problem(self, problem: Problem) -> None:
         self._done.skipped += 1

@@ -59,8 +59,9 @@ class Container:
     documents: Callable[[], Iterator[Document]]
 
 
-def containers(path: Path) -> Iterator[Container]:
+def containers(path: Path, release: str = "") -> Iterator[Container]:
     """What is at `path`. A folder's loose documents are one container, each archive in it is one.
+    `release` is the ecosystem that package indexes are of.
 
     Raises AdvisoryError where nothing can be read.
     """
@@ -73,12 +74,28 @@ def containers(path: Path) -> Iterator[Container]:
     changed = datetime.fromtimestamp(status.st_mtime, UTC)
     if stat.S_ISREG(status.st_mode):
         archive = _is_archive(path.name)
-        read = (lambda: _archive(path)) if archive else (lambda: iter((_file(path, path.name),)))
-        yield Container(_plain(path.name), archive, changed, read)
+        yield Container(
+            _plain(path.name),
+            archive,
+            changed,
+            lambda: documents_of(path, path.name, release),
+        )
     elif stat.S_ISDIR(status.st_mode):
-        yield from _folder(path)
+        yield from _folder(path, release)
     else:
         raise AdvisoryError("neither a file nor a folder", where=str(path), remedy="check the path")
+
+
+def documents_of(path: Path, name: str, release: str = "") -> Iterator[Document]:
+    """The documents of one file that goes by `name`; those of a package index are marked with the
+    release that it is of."""
+    found = _archive(path, name) if _is_archive(name) else iter((_file(path, name),))
+    for document in found:
+        last = document.name.rpartition("/")[2]
+        if release and last.startswith(("Packages", "APKINDEX")):
+            yield Document(f"{release}#{last}", document.data, document.problem)
+        else:
+            yield document
 
 
 def _plain(name: str) -> str:
@@ -89,14 +106,14 @@ def _is_archive(name: str) -> bool:
     return name.endswith(_ARCHIVES)
 
 
-def _folder(path: Path) -> Iterator[Container]:
+def _folder(path: Path, release: str) -> Iterator[Container]:
     loose: list[Path] = []
     for folder, folders, files in os.walk(path):
         folders.sort()
         for name in sorted(files):
             found = Path(folder, name)
             if _is_archive(name):
-                yield from containers(found)
+                yield from containers(found, release)
             elif is_document(str(found.relative_to(path)).removesuffix(".gz").removesuffix(".xz")):
                 loose.append(found)
     if loose:
@@ -135,8 +152,8 @@ def _bounded(file: IO[bytes], name: str, limit: int) -> Document:
     return Document(name, data)
 
 
-def _archive(path: Path) -> Iterator[Document]:
-    members = _zip(path) if path.name.endswith(".zip") else _tar(path)
+def _archive(path: Path, name: str) -> Iterator[Document]:
+    members = _zip(path) if name.endswith(".zip") else _tar(path)
     total = 0
     try:
         for count, document in enumerate(members, 1):
@@ -145,11 +162,11 @@ def _archive(path: Path) -> Iterator[Document]:
                 limit = (
                     f"more than {MAX_MEMBERS} members or {MAX_TOTAL} bytes; the rest was not read"
                 )
-                yield Document(path.name, problem=limit)
+                yield Document(_plain(name), problem=limit)
                 return
             yield document
     except _DAMAGED as error:
-        yield Document(path.name, problem=f"the archive is damaged from here on: {error}")
+        yield Document(_plain(name), problem=f"the archive is damaged from here on: {error}")
 
 
 def _zip(path: Path) -> Iterator[Document]:

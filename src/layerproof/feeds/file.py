@@ -8,7 +8,6 @@ import json
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from layerproof.model.advisory import (
     Affected,
     Coverage,
     CveFacts,
+    FeedStatus,
     Level,
     Newest,
     VexStatement,
@@ -32,21 +32,6 @@ _AGAIN = "build it again with `layerproof advisories update` or `layerproof advi
 _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
 Name = tuple[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class FeedRow:
-    """One feed of the file."""
-
-    name: str
-    source: str
-    as_of: datetime
-    imported: datetime
-    records: int
-    skipped: int
-    problems: tuple[str, ...]
-    etag: str
-    covers: tuple[str, ...]
 
 
 class AdvisoryFile:
@@ -146,8 +131,9 @@ class AdvisoryFile:
     def coverage(self, *, versions: bool = False) -> Mapping[str, Coverage]:
         """By ecosystem: the freshest feed that speaks for it, on advisories or newest versions."""
         rows = self._rows(
-            "SELECT c.ecosystem, c.feed, f.as_of FROM coverage c JOIN feed f ON f.name = c.feed "
-            f"WHERE c.versions = {int(versions)} ORDER BY f.as_of, f.name"
+            "SELECT c.ecosystem, c.feed, COALESCE(c.as_of, f.as_of) AS known FROM coverage c "
+            f"JOIN feed f ON f.name = c.feed WHERE c.versions = {int(versions)} "
+            "ORDER BY known, f.name"
         )
         return {
             ecosystem: Coverage(ecosystem, feed, codec.unseconds(as_of) or _EPOCH)
@@ -164,7 +150,7 @@ class AdvisoryFile:
         with self._reading():
             return {cycle: date.fromisoformat(ends) for cycle, ends in rows}
 
-    def feeds(self) -> list[FeedRow]:
+    def feeds(self) -> list[FeedStatus]:
         """All feeds, by name."""
         covers: dict[str, list[str]] = {}
         for ecosystem, feed in self._rows("SELECT ecosystem, feed FROM coverage ORDER BY 1"):
@@ -175,7 +161,7 @@ class AdvisoryFile:
         )
         with self._reading():
             return [
-                FeedRow(
+                FeedStatus(
                     name,
                     source,
                     codec.unseconds(as_of) or _EPOCH,

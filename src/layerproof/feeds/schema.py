@@ -13,7 +13,7 @@ CREATE TABLE feed (
     problems TEXT NOT NULL, etag TEXT NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE coverage (
-    ecosystem TEXT NOT NULL, feed TEXT NOT NULL, versions INTEGER NOT NULL,
+    ecosystem TEXT NOT NULL, feed TEXT NOT NULL, versions INTEGER NOT NULL, as_of INTEGER,
     PRIMARY KEY (ecosystem, feed, versions)
 ) WITHOUT ROWID;
 CREATE TABLE advisory (id INTEGER PRIMARY KEY, feed TEXT NOT NULL, document TEXT NOT NULL);

@@ -154,6 +154,35 @@ class Coverage:
 
 
 @dataclass(frozen=True, slots=True)
+class FeedStatus:
+    """One feed of the advisory file."""
+
+    name: str
+    source: str
+    as_of: datetime
+    imported: datetime
+    records: int
+    skipped: int
+    problems: tuple[str, ...]  # the first of those that were skipped
+    etag: str
+    covers: tuple[str, ...]  # ecosystems
+
+
+@dataclass(slots=True)
+class ImportReport:
+    """What an import of one feed did."""
+
+    name: str
+    records: int = 0
+    withdrawn: int = 0
+    kinds: dict[str, int] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)  # the first of those that were skipped
+    skipped: int = 0
+    covered: set[str] = field(default_factory=set)
+    as_of: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Newest:
     """The newest version of a package in its release or registry."""
 

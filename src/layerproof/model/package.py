@@ -20,6 +20,17 @@ class PackageType(StrEnum):
     NUGET = "nuget"
 
 
+_LOCK_FILES = frozenset(
+    (
+        b"Cargo.lock",
+        b"Gemfile.lock",
+        b"composer.lock",
+        b"npm-shrinkwrap.json",
+        b"package-lock.json",
+        b"pnpm-lock.yaml",
+        b"yarn.lock",
+    )
+)
 SYSTEM_TYPES = frozenset((PackageType.DEB, PackageType.APK, PackageType.RPM))
 
 
@@ -39,6 +50,11 @@ class Package:
     module: str = ""  # RHEL module and stream of an rpm: `nodejs:12`
     # the distribution's package that the files of this one belong to; known for a place in a stack
     owner: str = ""
+
+    @property
+    def locked(self) -> bool:
+        """Whether it is only named by a lock file, and need not be installed."""
+        return self.path.rpartition(b"/")[2] in _LOCK_FILES
 
     @property
     def purl(self) -> str:

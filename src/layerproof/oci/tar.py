@@ -50,6 +50,7 @@ _LONG_NAME = ord("L")
 _LONG_LINK = ord("K")
 _NO_TAIL = bytes(512 - 345)  # neither prefix nor what GNU and star keep in its place
 _WHOLE = BEGIN | END
+_PROGRAM_BYTES = 256 << 10  # `analysis.interface.PROGRAM_BYTES`; smaller ones arrive at once
 _SPAN = _WHOLE | CHECK
 _SOURCES = 8  # of a folder: files with the ends in `Wanted.sources` are wanted
 
@@ -83,6 +84,10 @@ class Wanted(Protocol):
     @property
     def magics(self) -> Mapping[bytes, tuple[int, ...]]:
         """First two bytes → who wants the head of such a file."""
+
+    @property
+    def sections(self) -> Mapping[bytes, tuple[int, ...]]:
+        """Sections of ELF programs → who wants them, as if they were the file."""
 
     def match(self, path: bytes) -> tuple[int, ...]:
         """Who wants the whole file at this path, once one of the above says that it may."""
@@ -255,7 +260,7 @@ class TarWalker:
                         continue
                     start = position + 512
                     stop = start + size
-                    if stop <= end and name[-1] != 0x2F:
+                    if stop <= end and name[-1] != 0x2F and size < _PROGRAM_BYTES:
                         folder, _, last = name.rpartition(b"/")
                         flags = flags_of(folder)
                         if flags is None:
@@ -412,6 +417,7 @@ class TarWalker:
             sparse=member.sparse,
             who=who,
             flags=self._whole(member.path.rpartition(b"/")[0]) & CHECK,
+            sections=member.size >= _PROGRAM_BYTES and bool(self._wanted.sections),
         )
         if self._data.flags and member.sparse is None:
             self.entries.checked.append(index)
@@ -472,6 +478,10 @@ class TarWalker:
             self._deliver(who, data.path, data.index, data.head)
         if data.who:
             self._deliver(data.who, data.path, data.index, data.whole)
+        for name, who in self._wanted.sections.items():
+            section = data.section(name)
+            if section is not None:
+                self._deliver(who, data.path, data.index, section)
 
     def _whole(self, folder: bytes) -> int:
         """The flags of a file that lies in this folder and arrives at once."""

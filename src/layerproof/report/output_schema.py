@@ -6,6 +6,7 @@ only ever added: programs ignore those that they do not know.
 
 from typing import Any
 
+from layerproof.model.advisory import Level, State
 from layerproof.model.change import ChangeKind
 from layerproof.model.event import EventKind
 from layerproof.model.finding import Effect, Severity, Status
@@ -111,7 +112,58 @@ _LAYER_VERDICT: Schema = {
     "inBase": _FLAG,
     "findings": _FINDINGS,
 }
+_MAYBE_REAL: Schema = {"type": ["number", "null"]}
+_VULNERABILITY = _object(
+    {
+        "id": _TEXT,
+        "aliases": _list(_TEXT),
+        "purl": _TEXT,
+        "path": _TEXT,
+        "source": _MAYBE,
+        "layer": _NUMBER,
+        "chainId": _DIGEST,
+        "level": _words(Level),
+        "score": _MAYBE_REAL,
+        "epss": _MAYBE_REAL,
+        "exploitedSince": _MAYBE,
+        "state": _words(State),
+        "fixed": _MAYBE,
+        "published": _MAYBE_TIME,
+        "summary": _TEXT,
+        "url": _MAYBE,
+        "ecosystem": _TEXT,
+        "vex": {"type": ["object", "null"]},
+    }
+)
+_IMPORTED: dict[str, Schema] = {
+    "records": _NUMBER,
+    "skipped": _NUMBER,
+    "problems": _list(_TEXT),
+    "covers": _list(_TEXT),
+}
 _KINDS: dict[str, Schema] = {
+    "Advisories": {
+        "snapshot": _MAYBE_DIGEST,
+        "feeds": _list(
+            _object({"name": _TEXT, "source": _TEXT, "asOf": _TIME, "imported": _TIME, **_IMPORTED})
+        ),
+    },
+    "ImportedAdvisories": {
+        "feed": _TEXT,
+        "kinds": {"type": "object", "additionalProperties": _NUMBER},
+        "withdrawn": _NUMBER,
+        "asOf": _MAYBE_TIME,
+        **_IMPORTED,
+    },
+    "Vulnerabilities": {
+        "reference": _TEXT,
+        "manifestDigest": _MAYBE_DIGEST,
+        "configDigest": _DIGEST,
+        "advisories": _DIGEST,
+        "packages": _NUMBER,
+        "notLookedUp": {"type": "object", "additionalProperties": _NUMBER},
+        "vulnerabilities": _list(_VULNERABILITY),
+    },
     "Image": {
         "reference": _TEXT,
         "names": _list(_TEXT),

@@ -129,6 +129,7 @@ def package_columns(package: Package) -> tuple[object, ...]:
         text(package.source_version),
         text(package.licence),
         text(package.distribution),
+        text(package.module),
     )
 
 
@@ -144,6 +145,7 @@ def package_of_columns(row: Sequence[Any]) -> Package:
         untext(row[6]),
         untext(row[7]),
         untext(row[8]),
+        untext(row[9]),
     )
 
 
@@ -173,6 +175,8 @@ def _listed(package: Package | None) -> list[str] | None:
         package.source_version,
         package.licence,
         package.distribution,
+        package.module,
+        package.owner,
     ]
 
 

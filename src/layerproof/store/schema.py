@@ -111,6 +111,7 @@ package = Table(
     Column("source_version", Text, nullable=False),
     Column("licence", Text, nullable=False),
     Column("distribution", Text, nullable=False),
+    Column("module", Text, nullable=False, server_default=""),
     sqlite_with_rowid=False,
 )
 

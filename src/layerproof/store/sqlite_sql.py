@@ -9,7 +9,7 @@ a list of parameters.
 from collections.abc import Mapping
 
 # Every revision of the schema that this version can read, oldest first.
-REVISIONS: tuple[str, ...] = ("0001", "0002",)
+REVISIONS: tuple[str, ...] = ("0001", "0002", "0003",)
 HEAD = REVISIONS[-1]
 
 APPLICATION_ID = 0x4C507266
@@ -114,9 +114,9 @@ SCHEMA: tuple[str, ...] = (
     "CREATE TABLE package ( contents_id INTEGER NOT NULL, position INTEGER NOT NULL, type "
     "TEXT NOT NULL, name TEXT NOT NULL, version TEXT NOT NULL, path BLOB NOT NULL, "
     "architecture TEXT NOT NULL, source TEXT NOT NULL, source_version TEXT NOT NULL, licence "
-    "TEXT NOT NULL, distribution TEXT NOT NULL, CONSTRAINT pk_package PRIMARY KEY "
-    "(contents_id, position), CONSTRAINT fk_package_contents_id FOREIGN KEY(contents_id) "
-    "REFERENCES contents (id) ON DELETE CASCADE ) WITHOUT ROWID",
+    "TEXT NOT NULL, distribution TEXT NOT NULL, module TEXT DEFAULT '' NOT NULL, CONSTRAINT "
+    "pk_package PRIMARY KEY (contents_id, position), CONSTRAINT fk_package_contents_id "
+    "FOREIGN KEY(contents_id) REFERENCES contents (id) ON DELETE CASCADE ) WITHOUT ROWID",
     "CREATE INDEX ix_package_name ON package (name)",
     "CREATE TABLE package_change ( layer_id INTEGER NOT NULL, name TEXT NOT NULL, CONSTRAINT "
     "pk_package_change PRIMARY KEY (layer_id, name), CONSTRAINT fk_package_change_layer_id "
@@ -137,7 +137,7 @@ SCHEMA: tuple[str, ...] = (
     "CONSTRAINT pk_path_filter PRIMARY KEY (contents_id), CONSTRAINT "
     "fk_path_filter_contents_id FOREIGN KEY(contents_id) REFERENCES contents (id) ON DELETE "
     "CASCADE )",
-    "INSERT INTO alembic_version (version_num) VALUES ('0002')",
+    "INSERT INTO alembic_version (version_num) VALUES ('0003')",
     "PRAGMA application_id=1280340582",
 )
 
@@ -186,8 +186,8 @@ STATEMENTS: Mapping[str, str] = {
     "packages_of": (
         "SELECT package.contents_id, package.type, package.name, package.version, package.path, "
         "package.architecture, package.source, package.source_version, package.licence, "
-        "package.distribution FROM package WHERE package.contents_id IN (:keys*) ORDER BY "
-        "package.contents_id, package.position"
+        "package.distribution, package.module FROM package WHERE package.contents_id IN (:keys*) "
+        "ORDER BY package.contents_id, package.position"
     ),
     "put_contents": (
         "INSERT INTO contents (diff_id, analyser_set_id, size, entry_count, file_bytes, skipped, "
@@ -205,9 +205,9 @@ STATEMENTS: Mapping[str, str] = {
     ),
     "put_package": (
         "INSERT INTO package (contents_id, position, type, name, version, path, architecture, "
-        "source, source_version, licence, distribution) VALUES (:contents_id, :position, :type, "
-        ":name, :version, :path, :architecture, :source, :source_version, :licence, "
-        ":distribution)"
+        "source, source_version, licence, distribution, module) VALUES (:contents_id, :position, "
+        ":type, :name, :version, :path, :architecture, :source, :source_version, :licence, "
+        ":distribution, :module)"
     ),
     "contents_manifests": (
         "SELECT package_manifests.manifests FROM contents JOIN package_manifests ON contents.id = "
@@ -254,8 +254,9 @@ STATEMENTS: Mapping[str, str] = {
     "packages_named": (
         "SELECT contents.diff_id, package.type, package.name, package.version, package.path, "
         "package.architecture, package.source, package.source_version, package.licence, "
-        "package.distribution FROM package JOIN contents ON contents.id = package.contents_id "
-        "WHERE package.name = :name ORDER BY package.contents_id, package.position"
+        "package.distribution, package.module FROM package JOIN contents ON contents.id = "
+        "package.contents_id WHERE package.name = :name ORDER BY package.contents_id, "
+        "package.position"
     ),
     "package_changes_named": (
         "SELECT layer.chain_id, layer_change.package_changes FROM package_change JOIN "

@@ -212,6 +212,7 @@ def _package_columns() -> tuple[Column[Any], ...]:
         c.source_version,
         c.licence,
         c.distribution,
+        c.module,
     )
 
 

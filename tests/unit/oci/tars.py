@@ -115,6 +115,7 @@ class Wishes:
     suffixes: tuple[bytes, ...] = ()
     sources: tuple[bytes, ...] = ()
     magics: Mapping[bytes, tuple[int, ...]] = field(default_factory=dict)
+    sections: Mapping[bytes, tuple[int, ...]] = field(default_factory=dict)
 
     def match(self, path: bytes) -> tuple[int, ...]:
         return (1,)

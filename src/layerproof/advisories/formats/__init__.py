@@ -55,6 +55,7 @@ class Covered:
 
     ecosystem: str
     versions: bool = False  # of newest versions, not of advisories
+    as_of: datetime | None = None  # None: as its feed
 
 
 Record = Advisory | CveRecord | NewestRecord | EndOfLifeRecord | Covered | Problem

@@ -22,7 +22,7 @@ from layerproof.advisories.formats import (
 )
 from layerproof.advisories.order import key
 
-_ALPINE = re.compile(r"v\d+\.\d+|edge")
+_ALPINE = re.compile(r"(v\d+\.\d+|edge)(?:[.-].*)?")
 
 
 def is_versions(document: Any) -> bool:
@@ -37,11 +37,12 @@ def is_versions(document: Any) -> bool:
 def read_versions(document: dict[str, Any]) -> Iterator[Record]:
     """One record per package."""
     release = document["distroversion"]
-    if not isinstance(release, str) or _ALPINE.fullmatch(release) is None:
+    match = _ALPINE.fullmatch(release) if isinstance(release, str) else None
+    if match is None:
         yield Problem("newest versions", f"{str(release)[:40]!r} is no release of Alpine")
         return
-    ecosystem = f"Alpine:{release}"
-    yield Covered(ecosystem, versions=True)
+    ecosystem = f"Alpine:{match[1]}"
+    yield Covered(ecosystem, versions=True, as_of=time(document.get("date")))
     for packages in document["versions"].values():
         for name, version in packages.items() if isinstance(packages, dict) else ():
             yield _record(ecosystem, name, version)

@@ -17,13 +17,15 @@ from layerproof.advisories.formats import (
     Record,
     UnusableError,
     string,
+    time,
 )
 from layerproof.model.advisory import Advisory, Affected, EventKind, State
 
 _NAME = re.compile(r"[A-Z][A-Z0-9]*-[A-Za-z0-9:._-]+")
 _CVE = re.compile(r"CVE-\d{4}-\d{4,19}")
 _DISTRO = {"debian": "Debian", "ubuntu": "Ubuntu"}
-_ALPINE = re.compile(r"v\d+\.\d+|edge")
+# also `v3.20.0` and what follows: a state of the release
+_ALPINE = re.compile(r"(v\d+\.\d+|edge)(?:[.-].*)?")
 
 
 def looks_like(document: Any) -> bool:
@@ -39,9 +41,10 @@ def ecosystem(document: dict[str, Any]) -> str:
     """Raises UnusableError."""
     release = document.get("distroversion")
     if isinstance(release, str):
-        if _ALPINE.fullmatch(release) is None:
+        match = _ALPINE.fullmatch(release)
+        if match is None:
             raise UnusableError(f"{release[:40]!r} is no release of Alpine")
-        return f"Alpine:{release}"
+        return f"Alpine:{match[1]}"
     system, _, version = string(document.get("distro"), "distro", MAX_ID).partition(":")
     if system not in _DISTRO or not version:
         raise UnusableError(f"fixes of an unknown distribution {system[:40]!r}")
@@ -55,7 +58,7 @@ def read(document: dict[str, Any]) -> Iterator[Record]:
     except UnusableError as error:
         yield Problem(str(document.get("distroversion") or document.get("distro"))[:80], str(error))
         return
-    yield Covered(release)
+    yield Covered(release, as_of=time(document.get("date")))
     for item in document["packages"]:
         try:
             yield from _package(release, item)
