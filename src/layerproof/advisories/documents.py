@@ -32,7 +32,7 @@ Found = Record | VexStatement
 
 def read(name: str, data: bytes) -> Iterator[Found]:
     """The records of one document; `name` is its file's."""
-    last = name.rpartition("/")[2]
+    last = name.rpartition("/")[2].rpartition("#")[2]
     if last.endswith((".yaml", ".yml")):
         yield from _yaml(name, data, page=False)
     elif last.endswith(".md"):

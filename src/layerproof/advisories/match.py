@@ -7,6 +7,8 @@
    where the distribution's package that owns the files has a row about it, whatever that row says.
 4. A package of a RHEL module is compared with advisories about its stream only, one outside of
    modules with none about modules: versions of different streams have no order.
+5. A program's own module that was built from a working tree has no version (`(devel)`), and is
+   compared with nothing: advisories are about released versions.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -28,6 +30,8 @@ from layerproof.model.advisory import (
     Vulnerability,
 )
 from layerproof.model.package import Package
+
+_UNRELEASED = "(devel)"  # Go, runtime/debug.Module
 
 Row = tuple[Advisory, Affected]  # the advisory without its list of packages
 Name = tuple[str, str]  # ecosystem, package
@@ -108,6 +112,8 @@ def _matches(
     package: Package, q: Query, rows: Sequence[Row], answered: frozenset[str]
 ) -> list[_Found]:
     found: list[_Found] = []
+    if q.version == _UNRELEASED:
+        return found
     cleared: set[str] = set()  # the distribution says: not affected
     for advisory, affected in rows:
         if affected.state is State.NOT_AFFECTED:

@@ -45,7 +45,7 @@ _DAMAGED = (
 def parse(path: bytes, data: bytes) -> Iterator[Package]:
     """The packages of an archive. Raises UnusableFieldError, also after it gave some."""
     name = path.rpartition(b"/")[2].decode("utf-8", "replace")
-    yield from dict.fromkeys(_Archive(path).read(name, data, 0))
+    yield from _Archive(path).read(name, data, 0)
 
 
 class _Archive:

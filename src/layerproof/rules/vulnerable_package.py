@@ -9,7 +9,8 @@
    whose EPSS probability reaches `epss`.
 3. A VEX statement that says that it does not matter here is shown with its reason, and the
    vulnerability does not count.
-4. Without advisories for a package's ecosystem, or with advisories older than `maxAgeDays`, the
+4. A package that only a lock file names may not be installed at all: it alerts, and no more.
+5. Without advisories for a package's ecosystem, or with advisories older than `maxAgeDays`, the
    rule cannot tell.
 """
 
@@ -207,6 +208,8 @@ class VulnerablePackage:
             effect, note = Effect.IGNORE, f"; does not matter here: {_vex_words(vulnerability.vex)}"
         elif successor is not None:
             effect, note = Effect.IGNORE, f"; replaced in layer {successor}"
+        elif all(holder.package.locked for holder in holders):
+            effect, note = Effect.ALERT, "; only a lock file names it"
         elif all(holder.gone is not None for holder in holders):
             note = f"; removed in layer {max(h.gone or 0 for h in holders)}, but still in this one"
         on_layer = not _in_base(facts, layer)

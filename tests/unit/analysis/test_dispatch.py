@@ -86,7 +86,7 @@ def test_real_tables_name_the_known_places() -> None:
     assert wanted == {
         STATUS: {"dpkg", "manifests"},
         b"var/lib/dpkg/status.d/bash": {"dpkg"},
-        b"etc/os-release": {"apk", "dpkg", "os-release"},
+        b"etc/os-release": {"apk", "dpkg", "os-release", "rpm"},
         SITE: {"python"},
         b"etc/passwd": set(),
     }

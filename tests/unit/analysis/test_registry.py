@@ -13,8 +13,8 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 
 def test_key_names_every_version_sorted() -> None:
     expected = (
-        "apk@1 dpkg@1 entries@2 manifests@1 node@1 os-release@1 privileges@1 programs@1 python@1 "
-        "scripts@1 secrets@1"
+        "apk@1 dotnet@1 dpkg@1 entries@2 go@1 java@1 manifests@1 node-locks@1 node@1 os-release@1 "
+        "php@1 privileges@1 programs@1 python@1 rpm@1 ruby@1 rust@1 scripts@1 secrets@1"
     )
     assert analysers_key(ANALYSERS) == expected
     assert analysers_key(reversed(ANALYSERS)) == expected

@@ -4,8 +4,10 @@ from datetime import timedelta
 
 from tests.unit.attacks.world import NOW, Judged, World, policy
 
+from layerproof.advisories.formats import EndOfLifeRecord
 from layerproof.engine.trust import revoke_trust
 from layerproof.model.finding import Severity
+from layerproof.testing.advisories import ECOSYSTEMS, MemoryAdvisories
 from layerproof.testing.images import BuiltImage, build
 
 RULE = "stale-base"
@@ -67,3 +69,24 @@ def test_a_kept_verdict_becomes_stale_on_its_day() -> None:
     world = a_world(30)
     assert not stale(world.judge(APP, reference=NAME))
     assert stale(world.judge(APP, reference=NAME, now=NOW + timedelta(microseconds=1)))
+
+
+def ended(days: int, rule: str = "") -> Judged:
+    """The base's distribution ended so many days ago."""
+    ends = EndOfLifeRecord("demo", "1", (NOW - timedelta(days=days)).date())
+    world = World(advisories=MemoryAdvisories([ends], covers=ECOSYSTEMS, as_of=NOW))
+    world.trust(OLD, NAME)
+    return world.judge(APP, policy=policy(f"rules: {{stale-base: {{{rule}}}}}"))
+
+
+def test_a_distribution_past_its_end_of_life_is_stale() -> None:
+    (finding,) = ended(2).of(RULE)
+    assert "demo 1, which the base is, reached its end of life on" in finding.message
+    assert not ended(0).of(RULE)  # its last day
+    assert not ended(30, "endOfLifeDays: 40").of(RULE)
+
+
+def test_a_distribution_whose_end_is_not_known_is_not_stale() -> None:
+    world = World(advisories=MemoryAdvisories(covers=ECOSYSTEMS, as_of=NOW))
+    world.trust(OLD, NAME)
+    assert not world.judge(APP).of(RULE)
