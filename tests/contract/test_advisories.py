@@ -79,13 +79,19 @@ def make(
 
 
 def test_rows_come_back_as_they_were(make: Make) -> None:
-    found = make(RECORDS).affected({("PyPI", "a"), ("npm", "a"), ("npm", "b"), ("AlmaLinux:8", "nodejs")})
+    found = make(RECORDS).affected(
+        {("PyPI", "a"), ("npm", "a"), ("npm", "b"), ("AlmaLinux:8", "nodejs")}
+    )
     assert set(found) == {("PyPI", "a"), ("npm", "a"), ("AlmaLinux:8", "nodejs")}
     for item in WEAK.affected:
         ((advisory, affected),) = found[item.ecosystem, item.name]
         assert affected == item
         assert (advisory.id, advisory.aliases, advisory.cves) == (WEAK.id, WEAK.aliases, WEAK.cves)
-        assert (advisory.summary, advisory.url, advisory.level) == (WEAK.summary, WEAK.url, WEAK.level)
+        assert (advisory.summary, advisory.url, advisory.level) == (
+            WEAK.summary,
+            WEAK.url,
+            WEAK.level,
+        )
         assert (advisory.score, advisory.published) == (7.5, NOW)
 
 

@@ -36,9 +36,7 @@ def record(number: int = 1, package: str = "a", **more: Any) -> dict[str, Any]:
         "affected": [
             {
                 "package": {"ecosystem": "PyPI", "name": package},
-                "ranges": [
-                    {"type": "ECOSYSTEM", "events": [{"introduced": "0"}, {"fixed": "2"}]}
-                ],
+                "ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}, {"fixed": "2"}]}],
             }
         ],
         **more,
@@ -57,9 +55,7 @@ def zipped(*documents: Any) -> bytes:
 def imported(tmp_path: Path, name: str, data: bytes) -> ImportReport:
     path = tmp_path / name
     path.write_bytes(data)
-    (report,) = build(
-        tmp_path / "a.db", [feed_of(c, None, ()) for c in containers(path)], NOW
-    )
+    (report,) = build(tmp_path / "a.db", [feed_of(c, None, ()) for c in containers(path)], NOW)
     return report
 
 
@@ -142,7 +138,11 @@ def test_names_of_an_archive_write_nothing(tmp_path: Path) -> None:
         archive.writestr("../../escaped.json", json.dumps(record(1)))
     before = set(tmp_path.parent.rglob("*"))
     assert imported(tmp_path, "all.zip", buffer.getvalue()).records == 1
-    assert {p.name for p in set(tmp_path.parent.rglob("*")) - before} <= {"all.zip", "a.db", "a.db.lock"}
+    assert {p.name for p in set(tmp_path.parent.rglob("*")) - before} <= {
+        "all.zip",
+        "a.db",
+        "a.db.lock",
+    }
 
 
 def test_a_damaged_file_is_told_and_can_be_built_again(tmp_path: Path) -> None:
@@ -295,7 +295,9 @@ def test_a_feed_is_downloaded_once_while_it_does_not_change(
 
 def test_an_interrupted_download_goes_on(site: tuple[_Site, str], tmp_path: Path) -> None:
     state, url = site
-    state.files[PYPI_PATH] = zipped(*(record(n, details=os.urandom(3_000).hex()) for n in range(300)))
+    state.files[PYPI_PATH] = zipped(
+        *(record(n, details=os.urandom(3_000).hex()) for n in range(300))
+    )
     state.cut[PYPI_PATH] = 400_000
     (report,), errors = fetch(tmp_path, url)
     assert (report.records, errors) == (300, [])
@@ -307,7 +309,9 @@ def test_a_file_that_changed_meanwhile_is_fetched_anew(
     site: tuple[_Site, str], tmp_path: Path
 ) -> None:
     state, url = site
-    state.files[PYPI_PATH] = zipped(*(record(n, details=os.urandom(3_000).hex()) for n in range(99)))
+    state.files[PYPI_PATH] = zipped(
+        *(record(n, details=os.urandom(3_000).hex()) for n in range(99))
+    )
     for _ in range(4):
         state.cut[PYPI_PATH] = 1
         state.status[PYPI_PATH] = 503 if state.asked else 0

@@ -7,6 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.analysis.layers import FILE, HARDLINK, read
+from tests.unit.analysis.rpm_databases import header, ndb
+from tests.unit.analysis.rpm_databases import package as rpm_package
+from tests.unit.analysis.test_go import information
+from tests.unit.analysis.test_java import LOG4J, POM, jar
 
 from layerproof.analysis.collecting import display, licence
 from layerproof.analysis.interface import Analyser, Facts
@@ -29,7 +33,18 @@ SAMPLES = {
         b"Package: bash\nStatus: install ok installed\nVersion: 5.2-1\nSource: bash (5.2)\n"
         b"Conffiles:\n /etc/x 0\n\nPackage: b\nStatus: deinstall ok config-files\n",
     ),
+    "dotnet": (
+        b"a.deps.json",
+        b'{"libraries":{"A/1.0":{"type":"package"},"b/2":{"type":"project"}}}',
+    ),
     "entries": (b"x", b""),
+    "go": (b"bin/app", information()),
+    "java": (b"a.jar", jar({POM: LOG4J, "b.jar": jar({POM: LOG4J})})),
+    "node-locks": (b"package-lock.json", b'{"packages":{"node_modules/@a/b":{"version":"1.0.0"}}}'),
+    "php": (b"vendor/composer/installed.json", b'{"packages":[{"name":"a/b","version":"v1"}]}'),
+    "rpm": (b"var/lib/rpm/Packages.db", ndb([header(rpm_package(script="x"))])),
+    "ruby": (b"specifications/a.gemspec", b's.name = "a".freeze\ns.version = "1.0"\n'),
+    "rust": (b"Cargo.lock", b'[[package]]\nname = "a"\nversion = "1.0"\n'),
     "node": (
         b"app/node_modules/@s/a/package.json",
         b'{"name":"@s/a","version":"1.0.0","license":{"type":"MIT"},"x":[1,{"y":"\\u00fc"}]}',

@@ -147,15 +147,16 @@ def _brought(
     return found
 
 
-def _known_scripts(index: Index, layers: Sequence[LayerFacts], now: datetime) -> frozenset[bytes]:
+def _known_scripts(index: Index, layers: Sequence[LayerFacts], now: datetime) -> dict[bytes, int]:
     """Those of these layers' scripts that layers of images that are trusted now have, too."""
     digests = {script.sha256 for layer in layers for script in layer.scripts}
     if not digests:
-        return frozenset()
+        return {}
     holders = index.trusted_scripts(digests)
     trust = index.trust_of({chain_id for chains in holders.values() for chain_id in chains})
     trusted = {chain for record in trust if record.active(now) for chain in record.chain_ids}
-    return frozenset(d for d, chains in holders.items() if not trusted.isdisjoint(chains))
+    counts = {digest: len(trusted.intersection(chains)) for digest, chains in holders.items()}
+    return {digest: count for digest, count in counts.items() if count}
 
 
 def _claimed(index: Index, image: Image) -> dict[str, tuple[KnownImage, ...]]:

@@ -80,8 +80,9 @@ class ImageFacts:
     # trust records with the name of one in `trust`
     builds: tuple[TrustRecord, ...] = ()
     identities: Mapping[str, Identity] = field(default_factory=dict)  # the policy's: evaluator
-    # sha256 of those scripts of its layers that layers of images that are trusted now have, too
-    known_scripts: frozenset[bytes] = frozenset()
+    # sha256 of those scripts of its layers that layers of images that are trusted now have, too,
+    # and how many of these layers there are
+    known_scripts: Mapping[bytes, int] = field(default_factory=dict)
     # every withdrawal of one of its layers or contents, released ones too
     withdrawn: tuple[Withdrawal, ...] = ()
     advice: Advice | None = None  # None: there are no advisories at all

@@ -86,7 +86,7 @@ def _setting(setting: Setting, value: Any) -> Iterator[str]:
     if setting.kind in ("texts", "names"):
         yield f"    # {setting.key}: []"
         return
-    if setting.kind == "days":
+    if setting.kind in ("days", "percent"):
         yield f"    {setting.key}: {value}"
         return
     allowed = ", ".join(setting.choices) or "true, false"

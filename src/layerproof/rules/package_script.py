@@ -7,7 +7,7 @@
 3. One finding per package: its scripts belong together.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -41,30 +41,38 @@ class PackageScripts:
 
     def check(self, facts: ImageFacts, settings: PackageScriptSettings) -> tuple[Finding, ...]:
         """Findings on the layers above the base, lowest first."""
-        known = facts.known_scripts | {bytes.fromhex(digest) for digest in settings.known}
+        known = {*facts.known_scripts, *(bytes.fromhex(digest) for digest in settings.known)}
         return tuple(
             finding for layer in facts.above_base for finding in self._judge(facts, layer, known)
         )
 
-    def _judge(
-        self, facts: ImageFacts, layer: LayerFacts, known: frozenset[bytes]
-    ) -> Iterator[Finding]:
+    def _judge(self, facts: ImageFacts, layer: LayerFacts, known: Set[bytes]) -> Iterator[Finding]:
         if layer.changes is None:
             yield not_indexed(self.id, facts, layer)
             return
         packages: dict[tuple[str, bytes], list[PackageScript]] = {}
         for script in layer.scripts:
-            if script.sha256 not in known:
-                where = script.path if script.kind.startswith(("npm:", "pth", "custom")) else b""
-                packages.setdefault((script.package, where), []).append(script)
-        ordered = [packages[key] for key in sorted(packages)]
+            where = script.path if script.kind.startswith(("npm:", "pth", "custom")) else b""
+            packages.setdefault((script.package, where), []).append(script)
+        ordered = [
+            packages[key]
+            for key in sorted(packages)
+            if any(script.sha256 not in known for script in packages[key])
+        ]
         for scripts in ordered[:MAX_FINDINGS]:
-            yield self._finding(layer, scripts)
+            yield self._finding(facts, layer, scripts, known)
         if ordered[MAX_FINDINGS:]:
             yield self._rest(layer, ordered[MAX_FINDINGS:])
 
-    def _finding(self, layer: LayerFacts, scripts: Sequence[PackageScript]) -> Finding:
-        kinds = ", ".join(sorted({show_text(script.kind, 60) for script in scripts}))
+    def _finding(
+        self,
+        facts: ImageFacts,
+        layer: LayerFacts,
+        scripts: Sequence[PackageScript],
+        known: Set[bytes],
+    ) -> Finding:
+        unknown = [script for script in scripts if script.sha256 not in known]
+        kinds = ", ".join(sorted({show_text(script.kind, 60) for script in unknown}))
         return Finding(
             rule=self.id,
             status=Status.FAIL,
@@ -77,14 +85,16 @@ class PackageScripts:
             chain_id=layer.layer.chain_id,
             evidence={
                 "package": show_text(scripts[0].package),
-                "path": show_path(scripts[0].path),
+                "path": show_path(unknown[0].path),
                 "scripts": [
                     {
                         "kind": show_text(script.kind, 60),
                         "path": show_path(script.path),
                         "sha256": script.sha256.hex(),
+                        "seenInTrustedLayers": facts.known_scripts.get(script.sha256, 0),
                     }
-                    for script in scripts[:MAX_FINDINGS]
+                    # the unknown ones first: what is left out is known
+                    for script in sorted(scripts, key=lambda s: s.sha256 in known)[:MAX_FINDINGS]
                 ],
             },
         )

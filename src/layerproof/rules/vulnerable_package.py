@@ -3,7 +3,7 @@
 1. A layer is judged by the packages that it adds or changes. One that a later layer replaced by a
    version without the vulnerability is told, and does not count; one that a later layer only
    removed counts: its files may still be there, and taking away the metadata alone would hide it.
-2. A vulnerability counts if it is as severe as `severity` says (what nobody rated is taken for
+2. A vulnerability counts if it is as severe as `level` says (what nobody rated is taken for
    severe), has a fix (or `unfixed` is set), and is known for longer than `graceDays`. One that is
    known to be exploited counts whatever its severity, and without a fix (`exploited`); so does one
    whose EPSS probability reaches `epss`.
@@ -51,7 +51,7 @@ _WHY_NO_FIX = {
 class VulnerablePackageSettings(RuleSettings):
     """See the module; the rule's page has the table."""
 
-    severity: str = choice("severity", ("low", "medium", "high", "critical"), default="high")
+    level: str = choice("level", ("low", "medium", "high", "critical"), default="high")
     unfixed: bool = flag("unfixed", default=False)
     exploited: bool = flag("exploited", default=True)
     epss: int = percent("epss", default=NEVER)  # 0: not asked
@@ -272,7 +272,7 @@ def _counts(v: Vulnerability, settings: VulnerablePackageSettings, facts: ImageF
     if settings.epss and v.epss is not None and 100 * v.epss >= settings.epss:
         return True
     severe = v.level is Level.UNKNOWN or LEVELS.index(v.level) >= LEVELS.index(
-        Level(settings.severity)
+        Level(settings.level)
     )
     if not severe or (not v.fixed and not settings.unfixed):
         return False

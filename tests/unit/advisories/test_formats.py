@@ -80,9 +80,7 @@ def test_osv_withdrawn_and_commits_only() -> None:
         ("GO-2026-0001", {"related": ["CVE-2026-1000"]}, ()),
     ],
 )  # fmt: skip
-def test_osv_names_its_cves(
-    identity: str, extra: dict[str, Any], cves: tuple[str, ...]
-) -> None:
+def test_osv_names_its_cves(identity: str, extra: dict[str, Any], cves: tuple[str, ...]) -> None:
     assert one({"id": identity, "affected": [], **extra}).cves == cves
 
 
@@ -232,9 +230,7 @@ def test_kev_epss_and_scores() -> None:
 
 
 def test_newest_versions() -> None:
-    text = (
-        b"Package: a\nVersion: 1.0-2\nDescription: x\n Version: 9\n\nPackage: a\nVersion: 1.0-10\n\n"
-    )
+    text = b"Package: a\nVersion: 1.0-2\nDescription: x\n Version: 9\n\nPackage: a\nVersion: 1.0-10\n\n"
     assert records(text, "Debian:12#Packages")[1:] == [NewestRecord("Debian:12", "a", "1.0-10")]
     index = b"C:Q1x\nP:musl\nV:1.2.5-r1\n\nP:musl\nV:1.2.5-r0\n\n"
     assert records(index, "Alpine:v3.20#APKINDEX")[1:] == [
@@ -355,7 +351,9 @@ def test_csaf() -> None:
                 "cve": "CVE-2026-1000",
                 "product_status": {"known_not_affected": ["P"], "known_affected": ["Q"]},
                 "flags": [{"label": "component_not_present", "product_ids": ["P"]}],
-                "threats": [{"category": "impact", "details": "not built in", "product_ids": ["P"]}],
+                "threats": [
+                    {"category": "impact", "details": "not built in", "product_ids": ["P"]}
+                ],
             }
         ],
     }

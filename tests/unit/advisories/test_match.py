@@ -125,7 +125,9 @@ def test_an_erratum_counts_as_each_of_its_cves() -> None:
 )
 def test_streams_of_modules_are_not_compared(module: str, stream: str, matches: bool) -> None:
     node = Package(PackageType.RPM, "nodejs", "1:12.1-1.el8", b"db", module=stream)
-    record = fixed("CVE-2026-1", "1:14.2-1", ecosystem="AlmaLinux:8", package="nodejs", module=module)
+    record = fixed(
+        "CVE-2026-1", "1:14.2-1", ecosystem="AlmaLinux:8", package="nodejs", module=module
+    )
     assert bool(found(node, ALMA, record)) is matches
 
 
@@ -147,7 +149,9 @@ def test_working_trees_have_no_version() -> None:
 
 
 def test_what_the_distribution_answers_for_counts_once() -> None:
-    owner = replace(CURL, name="python3-flask", source="flask", source_version="", version="2.0.0-1+deb12u1")
+    owner = replace(
+        CURL, name="python3-flask", source="flask", source_version="", version="2.0.0-1+deb12u1"
+    )
     owned = replace(FLASK, owner="python3-flask")
     language = fixed("GHSA-1", "2.1", ecosystem="PyPI", package="flask", aliases=("CVE-2026-1",),
                      cves=("CVE-2026-1",))  # fmt: skip
@@ -285,5 +289,3 @@ def test_two_architectures_are_two_instances() -> None:
 def test_an_owner_that_was_found_later_does_not_matter() -> None:
     layers = [(0, [change(None, replace(OLD, owner="x"))]), (1, [change(OLD, NEW)])]
     assert [i.gone for i in instances(layers)] == [1, None]
-
-

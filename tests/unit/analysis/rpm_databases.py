@@ -72,7 +72,9 @@ def sqlite(path: Path, headers: list[bytes], *, wal: bool = False) -> bytes:
     connection.commit()
     data = path.read_bytes()
     if wal:
-        path.with_name(path.name + ".log").write_bytes(path.with_name(path.name + "-wal").read_bytes())
+        path.with_name(path.name + ".log").write_bytes(
+            path.with_name(path.name + "-wal").read_bytes()
+        )
     connection.close()
     return data
 

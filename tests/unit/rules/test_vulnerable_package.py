@@ -66,7 +66,9 @@ def judge(
     world = World(advisories=MemoryAdvisories(records, covers=covers, as_of=NOW - as_of))
     world.trust(base)
     rules = f"{{trusted-base: {{}}, {RULE}: {{{rule}}}}}"
-    return world.judge(image, reference="docker://registry.example/app:1", policy=policy(f"rules: {rules}"))
+    return world.judge(
+        image, reference="docker://registry.example/app:1", policy=policy(f"rules: {rules}")
+    )
 
 
 def test_a_vulnerable_package_above_the_base_is_refused_and_explained() -> None:
@@ -107,9 +109,9 @@ def test_the_base_is_judged_when_the_policy_says_so_and_then_as_a_whole() -> Non
     ("rule", "found", "expected"),
     [
         ("", {"level": Level.MEDIUM}, False),
-        ("severity: medium", {"level": Level.MEDIUM}, True),
-        ("severity: critical", {"level": Level.HIGH}, False),
-        ("severity: critical", {"level": Level.UNKNOWN}, True),
+        ("level: medium", {"level": Level.MEDIUM}, True),
+        ("level: critical", {"level": Level.HIGH}, False),
+        ("level: critical", {"level": Level.UNKNOWN}, True),
         ("", {"level": Level.NEGLIGIBLE}, False),
         ("graceDays: 59", {}, True),
         ("graceDays: 60", {}, False),
@@ -168,7 +170,9 @@ def test_a_version_that_a_later_layer_fixed_is_told_and_does_not_count() -> None
     (finding,) = judged.of(RULE)
     assert (finding.position, finding.effect) == (1, "ignore")
     assert "replaced in layer 2" in finding.message
-    still = build([{STATUS: BASH + CURL}, {STATUS: BASH + record("curl", "7.88.1-10+b1")}], base=BASE)
+    still = build(
+        [{STATUS: BASH + CURL}, {STATUS: BASH + record("curl", "7.88.1-10+b1")}], base=BASE
+    )
     assert judge(advisory(), image=still).decision == "refuse"
 
 
@@ -254,8 +258,14 @@ exceptions:
     owner: alice
     until: 2027-01-01
 """
-    world = World(advisories=MemoryAdvisories([advisory(aliases=("DSA-1",))], covers=ECOSYSTEMS, as_of=NOW))
+    world = World(
+        advisories=MemoryAdvisories([advisory(aliases=("DSA-1",))], covers=ECOSYSTEMS, as_of=NOW)
+    )
     world.trust(BASE)
-    for name, decision in (("CVE-2026-1000", "admit"), ("DSA-1", "admit"), ("CVE-2026-1", "refuse")):
+    for name, decision in (
+        ("CVE-2026-1000", "admit"),
+        ("DSA-1", "admit"),
+        ("CVE-2026-1", "refuse"),
+    ):
         judged = world.judge(APP, policy=policy(text % name))
         assert judged.decision == decision, name

@@ -8,7 +8,6 @@ has a place as well. Numbers are never parsed, because they may have any number 
 
 from collections.abc import Callable, Mapping
 from functools import cache, lru_cache
-from importlib import import_module
 from typing import Any
 
 Key = tuple[Any, ...]
@@ -38,7 +37,25 @@ def key(scheme: str, version: str) -> Key:
 @cache
 def _scheme(name: str) -> Callable[[str], Key]:
     # late: an image has packages of two or three kinds, and start-up time counts
-    found: Callable[[str], Key] = import_module(f"{__name__}.{name}").key
+    match name:
+        case "apk":
+            from layerproof.advisories.order.apk import key as found
+        case "composer":
+            from layerproof.advisories.order.composer import key as found
+        case "dpkg":
+            from layerproof.advisories.order.dpkg import key as found
+        case "gem":
+            from layerproof.advisories.order.gem import key as found
+        case "maven":
+            from layerproof.advisories.order.maven import key as found
+        case "nuget":
+            from layerproof.advisories.order.nuget import key as found
+        case "pep440":
+            from layerproof.advisories.order.pep440 import key as found
+        case "rpm":
+            from layerproof.advisories.order.rpm import key as found
+        case _:
+            from layerproof.advisories.order.semver import key as found
     return found
 
 
