@@ -29,7 +29,8 @@ from layerproof.testing.advisories import MemoryAdvisories
 NOW = datetime(2026, 5, 4, tzinfo=UTC)
 RANGE = ((EventKind.INTRODUCED, "0"), (EventKind.FIXED, "2"))
 WEAK = Advisory(
-    "GHSA-1", ("CVE-2026-1000",), ("CVE-2026-1000",), "Bad “thing”", NOW, NOW, False, Level.HIGH, 7.5,
+    "GHSA-1", ("CVE-2026-1000",), ("CVE-2026-1000",), "Bad “thing”", NOW, NOW, False, Level.HIGH,
+    7.5,
     "https://example.com/1",
     (
         Affected("PyPI", "a", (RANGE,), ("1", "1.1"), State.FIXED, "soon", ""),
@@ -40,8 +41,8 @@ WEAK = Advisory(
 )  # fmt: skip
 GONE = Advisory("GHSA-2", withdrawn=True, affected=WEAK.affected)
 VEX = VexStatement(
-    ("CVE-2026-1000", "GHSA-1"), ("pkg:pypi/a",), VexStatus.FIXED, ("x",), "just", "say", "me", "doc",
-    NOW,
+    ("CVE-2026-1000", "GHSA-1"), ("pkg:pypi/a",), VexStatus.FIXED, ("x",), "just", "say", "me",
+    "doc", NOW,
 )  # fmt: skip
 RECORDS: tuple[Any, ...] = (
     WEAK,

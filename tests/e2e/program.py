@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from layerproof.feeds.build import Feed, build, utc_now
+from layerproof.testing.advisories import ECOSYSTEMS
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -36,6 +39,11 @@ class Program:
 
     index: Path
     environment: Mapping[str, str] = field(default_factory=dict)
+
+    def knows_no_vulnerability(self) -> None:
+        """An advisory file that speaks for every ecosystem, as of now, and lists nothing."""
+        feed = Feed("nothing", "a test", lambda: (), as_of=utc_now(), covers=ECOSYSTEMS)
+        build(self.index.with_name("advisories.db"), [feed], utc_now())
 
     def command(self, *arguments: str) -> list[str]:
         """The command line, output as JSON."""

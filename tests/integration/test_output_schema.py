@@ -29,6 +29,29 @@ EVENT = {
         }
     ]
 }
+OSV = {
+    "id": "CVE-2026-1000",
+    "modified": "2026-03-09T14:44:26Z",
+    "affected": [
+        {
+            "package": {"ecosystem": "Debian:12", "name": "bash"},
+            "ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}]}],
+        }
+    ],
+}
+VEX = {
+    "@context": "https://openvex.dev/ns/v0.2.0",
+    "@id": "https://example.com/1",
+    "author": "us",
+    "statements": [
+        {
+            "vulnerability": {"name": "CVE-2026-1000"},
+            "products": [{"@id": "pkg:deb/debian/bash"}],
+            "status": "not_affected",
+            "justification": "component_not_present",
+        }
+    ],
+}
 COMMANDS: dict[str, tuple[list[str], int, int]] = {  # command line, exit code, documents at least
     "index": (["index", "oci:i:base", "oci:i:bad"], 0, 2),
     "show": (["show", "oci:i:bad"], 0, 1),
@@ -38,6 +61,10 @@ COMMANDS: dict[str, tuple[list[str], int, int]] = {  # command line, exit code, 
     "find package": (["find", "package", "bash"], 0, 1),
     "trust add": (["trust", "add", "oci:i:base", "-r", "golden", "--expires", "9d"], 0, 1),
     "trust list": (["trust", "list"], 0, 1),
+    "advisories status of none": (["advisories", "status"], 0, 1),
+    "advisories import": (["advisories", "import", "osv.json", "vex.json"], 0, 2),
+    "advisories status": (["advisories", "status"], 0, 1),
+    "vulnerabilities": (["vulnerabilities", "oci:i:bad"], 0, 1),
     "check": (["check", "oci:i:base", "oci:i:bad", "--label", "a=b"], 1, 2),
     "verdicts": (["verdicts"], 0, 2),
     "explain": (["explain", "oci:i:bad"], 0, 1),
@@ -62,9 +89,13 @@ ERRORS = {
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("output")
     status = "Package: bash\nStatus: install ok installed\nVersion: 1\nArchitecture: amd64\n"
-    base = build([{"etc/shadow": "root:!:\n", "var/lib/dpkg/status": status}])
+    release = "ID=debian\nVERSION_ID=12\n"
+    system = {"etc/shadow": "root:!:\n", "var/lib/dpkg/status": status, "etc/os-release": release}
+    base = build([system])
     bad = build([{"etc/shadow": Whiteout(), "bin/x": File(b"#!/bin/sh\n", mode=0o755)}], base=base)
     write_oci_layout(folder / "i", {"base": base, "bad": bad})
+    (folder / "osv.json").write_text(json.dumps(OSV))
+    (folder / "vex.json").write_text(json.dumps(VEX))
     (folder / "events.json").write_text(json.dumps(EVENT))
     (folder / "policy.yaml").write_text("apiVersion: layerproof/v1\nkind: Policy\n")
     (folder / "test.yaml").write_text(

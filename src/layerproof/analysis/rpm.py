@@ -56,10 +56,12 @@ _SCRIPTS = {
     5076: ("rpm:transfiletrigger", 5077),
 }
 _WANTED = frozenset(
-    (_NAME, _VERSION, _RELEASE, _EPOCH, _LICENCE, _ARCH, _SOURCE, _MODULE, _FLAGS, _DIGESTS)
-    + (_ALGORITHM, _FOLDER_OF, _NAMES, _FOLDER_NAMES)
-    + tuple(_SCRIPTS)
-    + tuple(runner for _, runner in _SCRIPTS.values())
+    (
+        *(_NAME, _VERSION, _RELEASE, _EPOCH, _LICENCE, _ARCH, _SOURCE, _MODULE, _FLAGS, _DIGESTS),
+        *(_ALGORITHM, _FOLDER_OF, _NAMES, _FOLDER_NAMES),
+        *_SCRIPTS,
+        *(runner for _, runner in _SCRIPTS.values()),
+    )
 )
 
 Header = Mapping[int, Any]  # texts: list of bytes; numbers: tuple

@@ -35,6 +35,7 @@ from layerproof.policy.load import API_VERSION
 from layerproof.policy.model import Policy
 from layerproof.policy.nodes import Nodes, one_of, shown
 from layerproof.rules.registry import RULES
+from layerproof.testing.advisories import nothing_known
 from layerproof.testing.images import (
     BuiltImage,
     BuiltLayer,
@@ -112,7 +113,9 @@ def run_case(case: Case, policy: Policy) -> Outcome:
                 for number, (registry, account) in enumerate(case.pushed_by)
             ]
         )
-        record = decide(index, image, policy, case.now, "test", case.context)
+        record = decide(
+            index, image, policy, case.now, "test", case.context, nothing_known(case.now)
+        )
     except LayerproofError as error:
         return Outcome(case, None, (f"the image cannot be read: {error}",))
     return Outcome(case, record, tuple(_differences(case.expected, record)))

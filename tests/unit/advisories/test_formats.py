@@ -1,5 +1,7 @@
 """Feeds' documents → records."""
 
+# ruff: noqa: E501  a case is one line
+
 import json
 from datetime import UTC, date, datetime
 from typing import Any

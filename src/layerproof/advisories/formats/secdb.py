@@ -2,8 +2,10 @@
 
 `{"distroversion": "v3.20", "packages": [{"pkg": {"name", "secfixes": {VERSION: [CVE …]}}}]}`:
 source packages and the version that fixed each; the version `0` says that the package never was
-affected. A list of the form `{"distro": "debian:12", "packages": [{"source", "secfixes"}]}` says
-the same.
+affected. A list of the form `{"distro": "debian:12", "packages": [{"source", "candidate",
+"secfixes"}]}` says the same, taken from the changelog of the version `candidate`: a fix that is
+newer than this came with a version that it was made from (`1.3~deb12u1` of `1.3`), so the
+candidate has it.
 """
 
 import re
@@ -19,6 +21,7 @@ from layerproof.advisories.formats import (
     string,
     time,
 )
+from layerproof.advisories.order import compare
 from layerproof.model.advisory import Advisory, Affected, EventKind, State
 
 _NAME = re.compile(r"[A-Z][A-Z0-9]*-[A-Za-z0-9:._-]+")
@@ -69,8 +72,11 @@ def read(document: dict[str, Any]) -> Iterator[Record]:
 def _package(release: str, item: dict[str, Any]) -> Iterator[Record]:
     package = item.get("pkg", item)
     name = string(package.get("name") or package.get("source"), "package name")
+    candidate = package.get("candidate")
     for version, names in (package.get("secfixes") or {}).items():
         fixed = string(version, "version")
+        if isinstance(candidate, str) and compare("dpkg", fixed, candidate) > 0:
+            fixed = string(candidate, "candidate")
         for written in names or ():
             # `CVE-2017-2616 (+ regression fix)`, `CVE-2019-1234 XSA-1`
             found = _NAME.findall(written) if isinstance(written, str) else []
