@@ -22,6 +22,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from advisories import advisory_table, measure_advisories
 from bigfiles import write_image
 from images import BuildError, build_all, cache_folder
 from measure import CommandFailedError, Cost, Summary, alternate, run_once
@@ -363,6 +364,8 @@ def main() -> int:
     lines += flat_table(flatness) if flatness else []
     with tempfile.TemporaryDirectory(prefix="layerproof-bench-") as scratch:
         lines += decision_table(measure_decisions(Path(scratch)))
+        say("advisories")
+        lines += advisory_table(measure_advisories(Path(scratch), BIN / "layerproof"))
         honest = [*settings.images, "upgraded"]
         lines += false_table({n: false_findings(folders[n], Path(scratch)) for n in honest})
     text = "\n".join(lines)

@@ -26,6 +26,7 @@ from layerproof.policy.defaults import DEFAULT_POLICY
 from layerproof.policy.load import load_policy
 from layerproof.policy.model import Policy
 from layerproof.store.sqlite_index import open_sqlite
+from layerproof.testing.advisories import nothing_known
 from layerproof.testing.images import BuiltImage, File, build
 from layerproof.testing.source import MemorySource
 from layerproof.wiring import open_clock, open_indexer, open_source, read_reference
@@ -81,7 +82,11 @@ def blocks() -> str:
 def measure_decisions(folder: Path) -> Decisions:
     """In an index of its own."""
     index = open_sqlite(folder / "decisions.db")
-    settings = Settings(index=folder / "decisions.db", quarantine=folder / "quarantine")
+    settings = Settings(
+        index=folder / "decisions.db",
+        quarantine=folder / "quarantine",
+        advisories=folder / "advisories.db",
+    )
     base, image = (
         open_indexer(settings, index).run(MemorySource(built, f"memory:{name}"), Silent()).image
         for name, built in zip(("base", "image"), thirty_layers(), strict=True)
@@ -119,11 +124,14 @@ def timed(work: Callable[[], object], runs: int) -> float:
 def false_findings(image: Path, folder: Path) -> Counter[tuple[str, str]]:
     """By rule and effect, what the built-in policy says against an honest image."""
     file = folder / f"{image.name}-false.db"
-    settings = Settings(index=file, quarantine=folder / "quarantine")
+    settings = Settings(
+        index=file, quarantine=folder / "quarantine", advisories=folder / "advisories.db"
+    )
     index = open_sqlite(file)
     found = _indexed(image, settings, index)
     policy = _trusting_the_lowest(found)
-    record = decide_at(index, found, policy, open_clock().now(), CURRENT)
+    now = open_clock().now()
+    record = decide_at(index, found, policy, now, CURRENT, advisories=nothing_known(now))
     verdict = record.verdict
     every = [*verdict.findings, *(f for la in verdict.layers for f in la.findings)]
     index.close()

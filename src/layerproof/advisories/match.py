@@ -140,6 +140,8 @@ def _vulnerabilities(
     package: Package, q: Query, found: Sequence[_Found], facts: Mapping[str, CveFacts]
 ) -> tuple[Vulnerability, ...]:
     groups: list[tuple[set[str], list[_Found]]] = []
+    if len(found) > 1 and not _overlap(found):
+        groups, found = [(set(), [match]) for match in found], ()
     for match in found:
         names, members = _names(match), [match]
         apart = []
@@ -154,6 +156,12 @@ def _vulnerabilities(
     return tuple(sorted(made, key=lambda v: v.id))
 
 
+def _overlap(found: Sequence[_Found]) -> bool:
+    """Whether two of them have a name in common: mostly they have none."""
+    names = [name for match in found for name in _names(match)]
+    return len(set(names)) < len(names)
+
+
 def _names(match: _Found) -> set[str]:
     """By which it is told to be the same; an erratum's own id is that of several."""
     if len(match.advisory.cves) > 1:
@@ -164,6 +172,8 @@ def _names(match: _Found) -> set[str]:
 def _vulnerability(
     package: Package, q: Query, members: Sequence[_Found], facts: Mapping[str, CveFacts]
 ) -> Vulnerability:
+    if len(members) == 1 and members[0].cve not in facts:
+        return _alone(package, q, members[0])
     cves = sorted({match.cve for match in members if match.cve})
     names = {name for m in members for name in (m.advisory.id, *m.advisory.aliases)}
     name = cves[0] if cves else min(m.advisory.id for m in members)
@@ -191,6 +201,30 @@ def _vulnerability(
         summary=first.advisory.summary,
         url=first.advisory.url or next((m.advisory.url for m in members if m.advisory.url), ""),
         urgency=next((m.affected.urgency for m in members if m.affected.urgency), ""),
+    )
+
+
+def _alone(package: Package, q: Query, match: _Found) -> Vulnerability:
+    """As `_vulnerability`, for the many that one advisory tells and nothing is known of beside."""
+    advisory, affected = match.advisory, match.affected
+    name = match.cve or advisory.id
+    names = tuple(sorted(other for other in (advisory.id, *advisory.aliases) if other != name))
+    unimportant = affected.urgency == "unimportant"
+    return Vulnerability(
+        id=name,
+        names=names,
+        package=package,
+        ecosystem=q.ecosystem,
+        state=State.FIXED if match.fixed else _state((match,), ""),
+        fixed=match.fixed,
+        level=Level.NEGLIGIBLE if unimportant else advisory.level,
+        score=advisory.score,
+        epss=None,
+        exploited="",
+        published=advisory.published,
+        summary=advisory.summary,
+        url=advisory.url,
+        urgency=affected.urgency,
     )
 
 

@@ -12,6 +12,7 @@ from layerproof.advisories.order import Key, key
 from layerproof.model.advisory import Affected, EventKind, Range
 
 _FIRST: Key = ()  # before every version's key
+_SINCE_EVER = (EventKind.INTRODUCED, "0")
 # What comes first among events at one version
 _TURN = {
     EventKind.FIXED: 0,
@@ -37,7 +38,10 @@ def affects(affected: Affected, scheme: str, version: str) -> Hit | None:
         return Hit(
             max((hit.fixed for hit in hits), key=lambda fix: key(scheme, fix) if fix else ())
         )
-    if version in affected.versions or any(at == key(scheme, v) for v in affected.versions):
+    if version in affected.versions or (
+        # as OSV has it, listed versions are texts; those of a record without ranges are all it says
+        not affected.ranges and any(at == key(scheme, v) for v in affected.versions)
+    ):
         return Hit(_next_fix(affected.ranges, scheme, at))
     return None
 
@@ -47,6 +51,9 @@ def _place(scheme: str, version: str) -> Key:
 
 
 def _within(events: Range, scheme: str, at: Key) -> Hit | None:
+    if len(events) == 2 and events[0] == _SINCE_EVER and events[1][0] is EventKind.FIXED:
+        # nine ranges of ten: all versions before a fix
+        return Hit(events[1][1]) if at < _place(scheme, events[1][1]) else None
     limits = [version for kind, version in events if kind is EventKind.LIMIT and version != "*"]
     if limits and not any(at < _place(scheme, limit) for limit in limits):
         return None

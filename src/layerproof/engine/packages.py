@@ -14,7 +14,8 @@ from layerproof.model.package import PackageChange
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """What is installed at the top. `packages` are sorted by type, name and version."""
+    """What is installed at the top. `packages` are sorted by type, name and version. One that a
+    lock file names is there only if it is not installed in that version."""
 
     image: Image
     packages: tuple[Instance, ...]
@@ -43,9 +44,15 @@ class Listing:
 def inventory(index: Index, image: Image) -> Inventory:
     """Raises ImageNotFoundError for an image that is not wholly indexed."""
     changes, every = _changes(index, image)
-    found = [instance for instance in instances(enumerate(changes)) if instance.gone is None]
+    there = [instance for instance in instances(enumerate(changes)) if instance.gone is None]
+    installed = {_named(instance) for instance in there if not instance.package.locked}
+    found = [i for i in there if not i.package.locked or _named(i) not in installed]
     found.sort(key=lambda i: (i.package.type, i.package.name, i.package.version, i.package.path))
     return Inventory(image, tuple(found), every[-1] if every else Release())
+
+
+def _named(instance: Instance) -> tuple[str, str, str]:
+    return instance.package.type, instance.package.name, instance.package.version
 
 
 def look_up(

@@ -154,7 +154,7 @@ def _copy_others(connection: sqlite3.Connection, path: Path, gone: set[str]) -> 
             names,
         )
     connection.execute(
-        "INSERT INTO main.affected SELECT a.* FROM old.affected a "
+        "INSERT INTO temp.staged SELECT a.* FROM old.affected a "
         "JOIN main.advisory b ON b.id = a.advisory"
     )
     connection.execute(
@@ -336,7 +336,7 @@ class _Import:
             return
         self._row("advisory", self._next, self._feed.name, codec.advisory(record))
         for item in record.affected:
-            self._row("affected", item.ecosystem, item.name, self._next, codec.affected(item))
+            self._row("staged", item.ecosystem, item.name, self._next, codec.affected(item))
         self._next += 1
 
     def _statement(self, record: VexStatement) -> None:

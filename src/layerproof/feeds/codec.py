@@ -1,7 +1,9 @@
 """Between advisories and the columns of the advisory file: short JSON arrays."""
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from layerproof.model.advisory import (
     Advisory,
@@ -53,9 +55,16 @@ def advisory(record: Advisory) -> str:
     )
 
 
-def unadvisory(text: str) -> Advisory:
-    """What `advisory` was given."""
-    name, aliases, cves, summary, published, modified, level, score, url = json.loads(text)
+def decoder() -> Callable[[str], Any]:
+    """Of the documents below; twice as fast as `json`, and worth its import only for many."""
+    import msgspec
+
+    return msgspec.json.Decoder().decode
+
+
+def unadvisory(values: Any) -> Advisory:
+    """What `advisory` was given, decoded."""
+    name, aliases, cves, summary, published, modified, level, score, url = values
     return Advisory(
         name,
         tuple(aliases),
@@ -76,13 +85,13 @@ def affected(record: Affected) -> str:
     return _json([ranges, record.versions, record.state.value, record.urgency, record.module])
 
 
-def unaffected(ecosystem: str, name: str, text: str) -> Affected:
-    """What `affected` was given."""
-    ranges, versions, state, urgency, module = json.loads(text)
+def unaffected(ecosystem: str, name: str, values: Any) -> Affected:
+    """What `affected` was given, decoded."""
+    ranges, versions, state, urgency, module = values
     return Affected(
         ecosystem,
         name,
-        tuple(tuple((_EVENTS[letter], v) for letter, v in events) for events in ranges),
+        tuple([tuple([(_EVENTS[letter], v) for letter, v in events]) for events in ranges]),
         tuple(versions),
         _STATES[state],
         urgency,

@@ -64,6 +64,7 @@ class AdvisoryFile:
         found: dict[Name, list[tuple[Advisory, Affected]]] = {}
         advisories: dict[int, Advisory] = {}
         by_name = _ecosystems(names)
+        decode = codec.decoder()
         for chunk in _chunks(sorted(by_name)):
             rows = self._rows(
                 "SELECT a.ecosystem, a.name, a.document, b.id, b.document FROM affected a "
@@ -72,12 +73,13 @@ class AdvisoryFile:
                 chunk,
                 {ecosystem for name in chunk for ecosystem in by_name[name]},
             )
-            for ecosystem, name, document, number, advisory in rows:
-                if ecosystem in by_name[name]:
-                    with self._reading():
-                        if number not in advisories:
-                            advisories[number] = codec.unadvisory(advisory)
-                        item = codec.unaffected(ecosystem, name, document)
+            with self._reading():
+                for ecosystem, name, document, number, advisory in rows:
+                    if ecosystem not in by_name[name]:
+                        continue
+                    if number not in advisories:
+                        advisories[number] = codec.unadvisory(decode(advisory))
+                    item = codec.unaffected(ecosystem, name, decode(document))
                     found.setdefault((ecosystem, name), []).append((advisories[number], item))
         return found
 

@@ -20,6 +20,9 @@ CREATE TABLE advisory (id INTEGER PRIMARY KEY, feed TEXT NOT NULL, document TEXT
 CREATE TABLE affected (
     ecosystem TEXT NOT NULL, name TEXT NOT NULL, advisory INTEGER NOT NULL, document TEXT NOT NULL
 );
+CREATE TEMP TABLE staged (
+    ecosystem TEXT NOT NULL, name TEXT NOT NULL, advisory INTEGER NOT NULL, document TEXT NOT NULL
+);
 CREATE TABLE cve (
     name TEXT NOT NULL, feed TEXT NOT NULL, exploited TEXT NOT NULL, epss REAL, level TEXT NOT NULL,
     score REAL
@@ -35,8 +38,11 @@ CREATE TABLE vex (id INTEGER PRIMARY KEY, feed TEXT NOT NULL, document TEXT NOT 
 CREATE TABLE vex_name (name TEXT NOT NULL, statement INTEGER NOT NULL);
 """
 
-# Made at the end: sorting once is faster than keeping order, and needs no memory
+# Made at the end: sorting once is faster than keeping order, and needs no memory. Rows about one
+# package then lie together.
 INDEXES = """
+INSERT INTO affected SELECT * FROM staged ORDER BY name, ecosystem, advisory;
+DROP TABLE staged;
 CREATE INDEX affected_name ON affected (name, ecosystem);
 CREATE INDEX cve_name ON cve (name);
 CREATE INDEX newest_name ON newest (name, ecosystem);

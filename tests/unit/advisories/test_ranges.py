@@ -65,7 +65,8 @@ def test_an_open_beginning_excludes_its_version() -> None:
 
 def test_listed_versions_count_beside_ranges() -> None:
     assert verdict("5.0.0", SIMPLE, versions=("5.0.0",)) == ""
-    assert verdict("0.5.0", SIMPLE, versions=("v0.5",)) == "1.2.0"  # the next fix
+    assert verdict("0.5.0", SIMPLE, versions=("0.5.0",)) == "1.2.0"  # the next fix
+    assert verdict("0.5.0", versions=("v0.5",)) == ""  # another spelling, without ranges
 
 
 def test_of_overlapping_ranges_the_highest_fix_frees() -> None:
