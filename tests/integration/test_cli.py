@@ -270,7 +270,7 @@ def test_demo_tells_its_story(run: Run) -> None:
     result = run("demo", "-o", "json")
     assert result.code == 0
     decisions = [d["decision"] for d in result.documents]
-    assert decisions == ["admit", "refuse", "refuse", "refuse"]
+    assert decisions == ["admit", "refuse", "refuse", "refuse", "refuse"]
 
 
 @pytest.mark.parametrize("label", ["${BASE}", "Debian:12", "a\x1bb", "x" * 9000])

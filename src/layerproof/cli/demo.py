@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -15,9 +16,30 @@ if TYPE_CHECKING:
     from layerproof.testing.images import BuiltImage, Node
 
 _REPOSITORY = "demo"
+# Facts of GHSA-8q59-q68h-6hv4 (GitHub Advisory Database), as an OSV record has them
+_ADVISORY = {
+    "schema_version": "1.7.0",
+    "id": "GHSA-8q59-q68h-6hv4",
+    "aliases": ["CVE-2020-14343"],
+    "modified": "2024-10-22T00:00:00Z",
+    "published": "2021-03-25T00:00:00Z",
+    "summary": "full_load of PyYAML before 5.4 runs code of its input",
+    "severity": [
+        {"type": "CVSS_V3", "score": "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"},
+    ],
+    "affected": [
+        {
+            "package": {"ecosystem": "PyPI", "name": "pyyaml"},
+            "ranges": [
+                {"type": "ECOSYSTEM", "events": [{"introduced": "0"}, {"fixed": "5.4"}]},
+            ],
+        }
+    ],
+}
 _STORY = {
     "clean": "adds an application to the golden base",
     "tampered": "deletes /etc/shadow, replaces /bin/login, puts another ls first in PATH",
+    "vulnerable": "installs PyYAML 5.3, which has a critical vulnerability",
     "liar": "says in its label that it is built on the golden base; its layers say otherwise",
     "stranger": "is built on a base that nobody has vouched for",
 }
@@ -48,12 +70,14 @@ def _play(app: App, folder: Path, *, kept: bool) -> int:
     images = build_images()
     if kept:
         write_oci_layout(folder / "images", images)
+    _advise(folder)
     with InMemoryRegistry() as registry:
         for name, image in images.items():
             registry.add_image(_REPOSITORY, name, image)
         app.settings = replace(
             app.settings,
             index=folder / "index.db",
+            advisories=folder / "advisories.db",
             policy=None,
             insecure_registries=app.settings.insecure_registries | {registry.host},
         )
@@ -61,6 +85,18 @@ def _play(app: App, folder: Path, *, kept: bool) -> int:
     if not app.json:
         _what_next(folder if kept else None)
     return 0
+
+
+def _advise(folder: Path) -> None:
+    """One advisory, and the word that it is all there is to know about PyPI."""
+    from layerproof.feeds.build import build, feed_of
+    from layerproof.feeds.documents import containers
+    from layerproof.wiring import open_clock
+
+    record, now = folder / "pyyaml.json", open_clock().now()
+    record.write_text(json.dumps(_ADVISORY, indent=2) + "\n")
+    feeds = [feed_of(container, now, ("PyPI",)) for container in containers(record)]
+    build(folder / "advisories.db", feeds, now)
 
 
 def _tell(app: App, repository: str) -> None:
@@ -71,7 +107,7 @@ def _tell(app: App, repository: str) -> None:
     golden = app.image(f"{repository}:golden", None)
     add_trust(app.index, golden, by="you", reason="the demo's golden base", now=now)
     if not app.json:
-        click.echo(f"Five images are served at {repository} by a registry in memory.")
+        click.echo(f"Six images are served at {repository} by a registry in memory.")
         click.echo("The first, golden, was indexed and declared trusted:\n")
         click.echo(f"  layerproof trust add {repository}:golden --reason ...\n")
         click.echo("What would run, and what would not, and why:")
@@ -92,7 +128,7 @@ def _check(app: App, reference: str) -> None:
 
 
 def build_images() -> dict[str, BuiltImage]:
-    """Golden base, clean application, and three that must not run."""
+    """Golden base, clean application, and four that must not run."""
     from layerproof.testing.images import Dir, File, Symlink, Whiteout, build, layer
 
     system: dict[str, Node | bytes | str] = {
@@ -128,6 +164,11 @@ def build_images() -> dict[str, BuiltImage]:
         "usr/local/bin/ls": File(b"#!/bin/sh\n", mode=0o755),
     }
     sabotage = layer(harm, created_by="RUN ./setup.sh")
+    library = {
+        "usr/lib/python3/dist-packages/PyYAML-5.3.dist-info/METADATA": (
+            "Metadata-Version: 2.1\nName: PyYAML\nVersion: 5.3\nLicense: MIT\n\n"
+        )
+    }
     claims = {
         "org.opencontainers.image.base.name": "demo/golden:1",
         "org.opencontainers.image.base.digest": golden.manifest_digest,
@@ -136,6 +177,9 @@ def build_images() -> dict[str, BuiltImage]:
         "golden": golden,
         "clean": build([application], base=golden),
         "tampered": build([application, sabotage], base=golden),
+        "vulnerable": build(
+            [layer(library, created_by="RUN pip install PyYAML==5.3")], base=golden
+        ),
         "liar": build([application], base=unknown, labels=claims),
         "stranger": build([application], base=unknown),
     }
@@ -160,6 +204,7 @@ def _what_next(folder: Path | None) -> None:
             f"  layerproof show oci:{folder}/images:tampered {index}",
             f"  layerproof diff oci:{folder}/images:tampered {index}",
             f"  layerproof find path /etc/shadow {index}",
+            f"  layerproof vulnerabilities oci:{folder}/images:vulnerable {index}",
         ]
     for line in lines:
         click.echo(line)

@@ -84,14 +84,20 @@ def verdict_lines(verdict: Verdict, image: Image | None, *, quiet: bool) -> Iter
     for layer in verdict.layers:
         yield _layer_line(layer, image)
     for layer in verdict.layers:
-        if layer.findings:
+        if any(map(_told, layer.findings)):
             yield ""
             yield from _layer_findings(layer, image)
-    if verdict.findings:
+    if any(map(_told, verdict.findings)):
         yield ""
         yield "  the image as a whole"
-        for finding in verdict.findings:
+        for finding in filter(_told, verdict.findings):
             yield from finding_lines(finding)
+
+
+def _told(finding: Finding) -> bool:
+    """Not what a rule that the policy ignores cannot tell: machine output has it."""
+    excused = "exception" in finding.evidence
+    return finding.status is Status.FAIL or finding.effect is not Effect.IGNORE or excused
 
 
 def _base_line(verdict: Verdict) -> str:
@@ -114,7 +120,7 @@ def _layer_line(layer: LayerVerdict, image: Image | None) -> str:
 def _layer_findings(layer: LayerVerdict, image: Image | None) -> Iterator[str]:
     created_by = command_text(image.layers[layer.position].created_by if image else None)
     yield f"  layer {layer.position} {layer.chain_id.short}  {created_by}"[: width()]
-    for finding in layer.findings:
+    for finding in filter(_told, layer.findings):
         yield from finding_lines(finding)
 
 
