@@ -11,6 +11,7 @@ import msgspec
 
 from layerproof.advisories import vex
 from layerproof.advisories.formats import (
+    Covered,
     Problem,
     Record,
     UnusableError,
@@ -25,6 +26,7 @@ from layerproof.advisories.formats import (
 from layerproof.model.advisory import VexStatement
 
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_LARGE = 16 << 20  # bytes; no document but lists of records is larger
 _MAX_YAML = 4 << 20  # a record; YAML is slow to read
 
 Found = Record | VexStatement
@@ -58,7 +60,42 @@ def is_document(name: str) -> bool:
     )
 
 
+def _large(name: str, data: bytes) -> Iterator[Found]:
+    """Item by item: decoded as a whole, a document takes ten times its size of memory."""
+    try:
+        if data.lstrip()[:1] == b"[":
+            items: list[tuple[str, msgspec.Raw]] = [
+                ("", raw) for raw in msgspec.json.decode(data, type=list[msgspec.Raw])
+            ]
+        else:
+            items = list(msgspec.json.decode(data, type=dict[str, msgspec.Raw]).items())
+    except _UNREADABLE as error:
+        yield Problem(name, f"not readable as JSON: {error}")
+        return
+    covered: dict[Covered, None] = {}
+    for key, raw in items:
+        try:
+            item = msgspec.json.decode(raw)
+        except _UNREADABLE as error:
+            yield Problem(f"{name}: {key[:80]}", f"not readable as JSON: {error}")
+            continue
+        if debian_tracker.looks_like({key: item}):
+            for record in debian_tracker.read({key: item}):
+                if isinstance(record, Covered):
+                    covered.setdefault(record)
+                else:
+                    yield record
+        elif osv.looks_like(item) or node_working_group.looks_like(item):
+            yield from recognised(name, item, nested=True)
+        else:
+            yield Problem(f"{name}: {key[:80]}", "no format that is known here")
+    yield from covered
+
+
 def _json(name: str, data: bytes) -> Iterator[Found]:
+    if len(data) > _LARGE and not name.endswith((".jsonl", ".ndjson")):
+        yield from _large(name, data)
+        return
     try:
         document = msgspec.json.decode(data)
     except _UNREADABLE as error:

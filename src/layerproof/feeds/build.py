@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
+from urllib.parse import quote
 
 from layerproof.advisories import documents
 from layerproof.advisories.formats import (
@@ -50,6 +51,7 @@ class Feed:
     fallback: datetime | None = None  # if they state none
     whole: bool = False
     covers: tuple[str, ...] = ()  # said by whoever imports it
+    families: tuple[str, ...] = ()  # all their releases that it names are covered
     etag: str = ""
 
 
@@ -169,7 +171,7 @@ def _copy_others(connection: sqlite3.Connection, path: Path, gone: set[str]) -> 
 def _is_ours(path: Path) -> bool:
     """Whether the file at `path` is an advisory file of this version; any other is left behind."""
     try:
-        connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+        connection = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)
     except sqlite3.Error:
         return False
     try:
@@ -247,8 +249,7 @@ class _Import:
                 self._put(record)
             self._progress(feed.name, done.records)
         self._flush(least=1)
-        if feed.whole:
-            self._cover_families()
+        self._cover_families()
         done.covered = {ecosystem for ecosystem, _ in self._covered}
         done.as_of = self._as_of()
         self._row(
@@ -276,9 +277,11 @@ class _Import:
         return min(found, self._now)
 
     def _cover_families(self) -> None:
-        """An archive speaks for those ecosystems that half of its records are about."""
+        """An archive speaks for those ecosystems that half of its records are about. What a project
+        publishes as its ecosystem's archive is about that, however much else is in it."""
         for family, count in self._families.items():
-            if count >= _COVERS * max(self._done.kinds.get("advisories", 0), 1):
+            half = count >= _COVERS * max(self._done.kinds.get("advisories", 0), 1)
+            if family in self._feed.families or (self._feed.whole and half):
                 for name in self._ecosystems:
                     if name.partition(":")[0] == family:
                         self._cover(Covered(name))

@@ -19,12 +19,14 @@ class KnownFeed:
     urls: tuple[str, ...]
     says: str
     release: str = ""  # of a package index: what it is of
+    family: str = ""  # of ecosystems, all of whose releases it speaks for
     default: bool = True
 
 
 def _osv(name: str) -> KnownFeed:
     path = name.replace(" ", "%20")
-    return KnownFeed(name, (f"{_OSV}/{path}/all.zip",), f"OSV: vulnerabilities in {name} packages")
+    says = f"OSV: vulnerabilities in {name} packages"
+    return KnownFeed(name, (f"{_OSV}/{path}/all.zip",), says, family=name)
 
 
 # docs/reference/advisories.md lists them

@@ -118,6 +118,6 @@ def _feed(feed: KnownFeed, files: Iterable[tuple[str, Downloaded]], now: datetim
         documents=documents,
         as_of=now,
         whole=True,
-        covers=(),
+        families=(feed.family,) if feed.family else (),
         etag=kept[0][1].etag if len(feed.urls) == 1 else "",
     )

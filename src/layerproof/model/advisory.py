@@ -139,6 +139,11 @@ class Vulnerability:
         return self.vex is not None and self.vex.status in fine
 
     @property
+    def malicious(self) -> bool:
+        """Whether the package itself is the attack (OSV's malicious-packages records)."""
+        return any(name.startswith("MAL-") for name in self.every_name)
+
+    @property
     def every_name(self) -> tuple[str, ...]:
         """By which statements about it may call it."""
         return (self.id, *self.names)

@@ -267,7 +267,7 @@ def _grouped(
 
 
 def _counts(v: Vulnerability, settings: VulnerablePackageSettings, facts: ImageFacts) -> bool:
-    if v.exploited and settings.exploited:
+    if v.malicious or (v.exploited and settings.exploited):
         return True
     if settings.epss and v.epss is not None and 100 * v.epss >= settings.epss:
         return True
@@ -305,6 +305,8 @@ def _names(holders: Sequence[Instance]) -> str:
 
 def _words(v: Vulnerability) -> str:
     words = [v.level.value if v.level is not Level.UNKNOWN else "severity unknown"]
+    if v.malicious:
+        words.append("a malicious package")
     if v.exploited:
         words.append(f"exploited since {v.exploited} at the latest")
     if v.fixed:

@@ -216,6 +216,17 @@ def test_debian_tracker_keeps_states_apart() -> None:
     assert sum(isinstance(record, Problem) for record in found) == 1
 
 
+def test_large_documents_are_read_item_by_item(monkeypatch: pytest.MonkeyPatch) -> None:
+    release = {"bookworm": {"status": "open", "urgency": "low"}}
+    tracker = {f"p{n}": {"CVE-2026-1000": {"releases": release}} for n in range(3)}
+    small = records(tracker), records([RECORD] * 3), records({"a": RECORD, "b": RECORD})
+    monkeypatch.setattr("layerproof.advisories.documents._LARGE", 10)
+    large = records(tracker), records([RECORD] * 3), records({"a": RECORD, "b": RECORD})
+    assert small == large
+    assert isinstance(records({"a": RECORD, "b": 7})[1], Problem)
+    assert isinstance(records(b"[" * 99)[0], Problem)
+
+
 def test_kev_epss_and_scores() -> None:
     kev = {"catalogVersion": "1", "vulnerabilities": [
         {"cveID": "CVE-2026-1000", "dateAdded": "2026-01-02"}, {"cveID": "x"}]}  # fmt: skip

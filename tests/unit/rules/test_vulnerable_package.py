@@ -138,6 +138,17 @@ def test_what_is_exploited_counts_whatever_its_severity() -> None:
     assert not judge(mild, exploited, rule="exploited: false").of(RULE)
 
 
+def test_a_malicious_package_counts_whatever_the_policy_asks() -> None:
+    malicious = advisory("", state=State.UNFIXED, id="MAL-2026-1", cves=(), level=Level.CRITICAL)
+    (finding,) = judge(malicious, rule="exploited: false").of(RULE)
+    assert "a malicious package" in finding.message
+
+
+def test_a_database_that_is_written_again_introduces_nothing() -> None:
+    image = build([{STATUS: BASH + CURL}, {STATUS: BASH + CURL, "srv/x": "x"}], base=BASE)
+    assert [f.position for f in judge(advisory(), image=image).of(RULE)] == [1]
+
+
 def test_what_is_likely_to_be_exploited_counts_when_asked() -> None:
     likely = CveRecord("CVE-2026-1000", CveFacts(epss=0.5))
     mild = advisory(level=Level.LOW)

@@ -5,6 +5,7 @@
 - Bug-fix and enhancement advisories of rpm distributions (ALBA, ALEA, RLBA …) are none.
 - A Debian or Ubuntu record names its CVE in its id or under `upstream`; an rpm distribution's names
   the CVEs that it fixes under `related` or `upstream`.
+- Records of malicious packages (`MAL-…`) are as bad as can be.
 """
 
 import re
@@ -78,6 +79,8 @@ def _advisory(document: dict[str, Any]) -> Advisory | None:
 def _severity(document: dict[str, Any], summary: str) -> tuple[float | None, Level]:
     found = document.get("severity")
     score: float | None = None
+    if str(document.get("id")).startswith("MAL-"):
+        return None, Level.CRITICAL
     word = Level.UNKNOWN
     for item in found if isinstance(found, list) else ():
         if not isinstance(item, dict) or not isinstance(item.get("score"), str):
