@@ -6,10 +6,11 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from layerproof.feeds.build import Feed, build, utc_now
+from layerproof.feeds.build import Feed, build
 from layerproof.testing.advisories import ECOSYSTEMS
 
 
@@ -42,8 +43,9 @@ class Program:
 
     def knows_no_vulnerability(self) -> None:
         """An advisory file that speaks for every ecosystem, as of now, and lists nothing."""
-        feed = Feed("nothing", "a test", lambda: (), as_of=utc_now(), covers=ECOSYSTEMS)
-        build(self.index.with_name("advisories.db"), [feed], utc_now())
+        now = datetime.now(UTC)
+        feed = Feed("nothing", "a test", lambda: (), as_of=now, covers=ECOSYSTEMS)
+        build(self.index.with_name("advisories.db"), [feed], now)
 
     def command(self, *arguments: str) -> list[str]:
         """The command line, output as JSON."""

@@ -193,13 +193,14 @@ def test_killed_while_building_leaves_the_old_file(tmp_path: Path) -> None:
     (tmp_path / "big.zip").write_bytes(zipped(*(record(n, f"p{n}") for n in range(4_000))))
     program = (
         "import sys, os, signal\n"
+        "from datetime import UTC, datetime\n"
         "from pathlib import Path\n"
         "from layerproof.feeds import build as b, documents as d\n"
         "seen = []\n"
         "def progress(name, count):\n"
         "    if count > int(sys.argv[2]): os.kill(os.getpid(), signal.SIGKILL)\n"
         "f = [b.feed_of(c, None, ()) for c in d.containers(Path(sys.argv[1]) / 'big.zip')]\n"
-        "b.build(Path(sys.argv[1]) / 'a.db', f, b.utc_now(), progress=progress)\n"
+        "b.build(Path(sys.argv[1]) / 'a.db', f, datetime.now(UTC), progress=progress)\n"
     )
     for count in (0, 1_000, 3_900):
         subprocess.run(
@@ -348,6 +349,11 @@ def test_package_indexes_know_their_release(site: tuple[_Site, str], tmp_path: P
     assert file.newest({("Debian:12", "bash")})["Debian:12", "bash"].version == "5.2.15-2+b7"
     assert set(file.coverage(versions=True)) == {"Debian:12"}
     file.close()
+
+
+def test_an_index_in_an_unknown_compression_is_told(tmp_path: Path) -> None:
+    report = imported(tmp_path, "Packages.lz4", b"\x04\x22\x4d\x18Package: bash\nVersion: 1\n\n")
+    assert (report.records, report.skipped) == (0, 1)
 
 
 def test_every_known_feed_has_an_address_that_is_encrypted() -> None:

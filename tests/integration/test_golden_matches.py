@@ -7,13 +7,14 @@ PyPI, npm, Go, AlmaLinux and others, CISA's KEV.
 # ruff: noqa: E501  a case is one line
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
 from layerproof.advisories.match import advise
-from layerproof.feeds.build import build, feed_of, utc_now
+from layerproof.feeds.build import build, feed_of
 from layerproof.feeds.documents import containers
 from layerproof.feeds.file import AdvisoryFile
 from layerproof.model.advisory import Release, Vulnerability
@@ -188,7 +189,7 @@ def advisories(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AdvisoryFil
         pytest.skip("the shared data is not here")
     path = tmp_path_factory.mktemp("advisories") / "a.db"
     found = [container for name in FEEDS for container in containers(DATA / name)]
-    build(path, [feed_of(container, None, ()) for container in found], utc_now())
+    build(path, [feed_of(container, None, ()) for container in found], datetime.now(UTC))
     file = AdvisoryFile(path)
     yield file
     file.close()

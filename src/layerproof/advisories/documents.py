@@ -26,6 +26,7 @@ from layerproof.advisories.formats import (
 from layerproof.model.advisory import VexStatement
 
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+INDEXES = ("Packages", "APKINDEX")  # names of distributions' package indexes
 _LARGE = 16 << 20  # bytes; no document but lists of records is larger
 _MAX_YAML = 4 << 20  # a record; YAML is slow to read
 
@@ -41,7 +42,7 @@ def read(name: str, data: bytes) -> Iterator[Found]:
         yield from _yaml(name, data, page=True)
     elif last.endswith(".csv"):
         yield from cves.read_epss_csv(data.decode("ascii", "replace"))
-    elif last.startswith(("Packages", "APKINDEX")):
+    elif last in INDEXES:
         yield from _index(name, data)
     else:
         yield from _json(name, data)
@@ -55,9 +56,7 @@ def is_document(name: str) -> bool:
         return False
     if last.endswith(".md"):
         return name.rpartition("/")[0].endswith("products")
-    return last.endswith((".json", ".yaml", ".yml", ".csv", ".jsonl")) or last.startswith(
-        ("Packages", "APKINDEX")
-    )
+    return last.endswith((".json", ".yaml", ".yml", ".csv", ".jsonl")) or last in INDEXES
 
 
 def _large(name: str, data: bytes) -> Iterator[Found]:

@@ -16,12 +16,11 @@ from layerproof.engine.ports import Advisories
 from layerproof.model.advisory import (
     NO_RELEASE,
     Advice,
-    PackageAdvice,
     Release,
 )
 from layerproof.model.image import Image
 from layerproof.model.installed import instances
-from layerproof.model.package import Package, PackageChange
+from layerproof.model.package import PackageChange
 
 
 def releases(facts: Iterable[Mapping[str, object] | None]) -> list[Release]:
@@ -104,8 +103,3 @@ def _ends(advisories: Advisories, every: Collection[Release]) -> dict[Release, d
         if day is not None:
             found[release] = datetime.combine(day + timedelta(days=1), time.min, UTC)
     return found
-
-
-def about_package(advice: Advice, package: Package) -> PackageAdvice | None:
-    """What the advice says about a package; None if it was not asked about."""
-    return advice.packages.get(package)

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
-from layerproof.advisories.documents import is_document
+from layerproof.advisories.documents import INDEXES, is_document
 from layerproof.errors import AdvisoryError
 
 MAX_DOCUMENT = 512 << 20  # bytes of one document: Debian's tracker has 70 MB
@@ -92,7 +92,7 @@ def documents_of(path: Path, name: str, release: str = "") -> Iterator[Document]
     found = _archive(path, name) if _is_archive(name) else iter((_file(path, name),))
     for document in found:
         last = document.name.rpartition("/")[2]
-        if release and last.startswith(("Packages", "APKINDEX")):
+        if release and last in INDEXES:
             yield Document(f"{release}#{last}", document.data, document.problem)
         else:
             yield document

@@ -3,7 +3,6 @@
 Feeds are hostile input, too: what cannot be used becomes a `Problem`, which is counted and shown.
 """
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
@@ -108,9 +107,3 @@ def line(value: Any, limit: int = 200) -> str:
     words = " ".join(value[: 8 * limit].split())
     text = words if words.isprintable() else "".join(filter(str.isprintable, words))
     return text if len(text) <= limit else text[: limit - 1] + "…"
-
-
-def collected(found: Iterable[Record | UnusableError], where: str) -> Iterator[Record]:
-    """Records, with what was unusable as problems."""
-    for record in found:
-        yield Problem(where, str(record)) if isinstance(record, UnusableError) else record
