@@ -8,8 +8,8 @@ decoding the same archive and nothing else.
 
 import gc
 import json
+import os
 import random
-import resource
 import sys
 import time
 import zipfile
@@ -20,7 +20,7 @@ from layerproof.advisories.match import advise
 from layerproof.feeds.file import AdvisoryFile
 from layerproof.model.advisory import Release
 from layerproof.model.package import Package, PackageType
-from measure import Cost, run_once
+from measure import Cost, peak, run_once
 
 RECORDS = 300_000
 PACKAGES = 2_000
@@ -110,8 +110,7 @@ def match_once(path: Path, records: int) -> None:
     advice = advise(packages, {}, file)
     taken = time.perf_counter() - start
     found = sum(len(item.vulnerabilities) for item in advice.values())
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    print(json.dumps([taken, found, peak]))
+    print(json.dumps([taken, found, peak(os.getpid())]))
 
 
 def _match(path: Path, records: int) -> tuple[float, int, int]:
@@ -128,8 +127,8 @@ def _match(path: Path, records: int) -> tuple[float, int, int]:
         )
         for _ in range(3)
     ]
-    taken, count, peak = sorted(found)[1]
-    return taken, count, peak
+    taken, count, memory = sorted(found)[1]
+    return taken, count, memory
 
 
 def measure_advisories(folder: Path, binary: Path) -> Advised:
@@ -153,13 +152,13 @@ def measure_advisories(folder: Path, binary: Path) -> Advised:
 
 def advisory_table(found: Advised) -> list[str]:
     """Figures with their goals."""
-    peak = max(found.load.pss or 0, found.load.largest or 0)
-    memory = "ok" if peak <= IMPORT_MEMORY else "MISSES"
+    most = max(found.load.pss or 0, found.load.largest or 0)
+    memory = "ok" if most <= IMPORT_MEMORY else "MISSES"
     match = "ok" if found.match <= MATCH_TARGET else "MISSES"
     return [
         "",
         f"advisories: {RECORDS:,} OSV records, {PACKAGES:,} packages",
-        f"  import                  {found.load.wall:8.1f} s   {peak / MiB:.0f} MB   {memory} "
+        f"  import                  {found.load.wall:8.1f} s   {most / MiB:.0f} MB   {memory} "
         f"{IMPORT_MEMORY / MiB:.0f} MB   (file {found.size / MiB:.0f} MB)",
         f"  reading and decoding    {found.decode.wall:8.1f} s   the import takes "
         f"{found.load.wall / found.decode.wall:.1f} times as long",
