@@ -18,8 +18,8 @@ from pathlib import Path
 
 from layerproof.advisories.match import advise
 from layerproof.feeds.file import AdvisoryFile
-from layerproof.model.advisory import Release
 from layerproof.model.package import Package, PackageType
+from layerproof.model.release import Release
 from measure import Cost, peak, run_once
 
 RECORDS = 300_000

@@ -13,17 +13,8 @@ from layerproof.feeds import build as building
 from layerproof.feeds.build import Feed, build
 from layerproof.feeds.documents import Document
 from layerproof.feeds.file import AdvisoryFile
-from layerproof.model.advisory import (
-    Advisory,
-    Affected,
-    CveFacts,
-    EventKind,
-    Level,
-    Newest,
-    State,
-    VexStatement,
-    VexStatus,
-)
+from layerproof.model.advisory import Advisory, Affected, CveFacts, EventKind
+from layerproof.model.vulnerability import Level, Newest, State, VexStatement, VexStatus
 from layerproof.testing.advisories import MemoryAdvisories
 
 NOW = datetime(2026, 5, 4, tzinfo=UTC)

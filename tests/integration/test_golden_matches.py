@@ -17,8 +17,9 @@ from layerproof.advisories.match import advise
 from layerproof.feeds.build import build, feed_of
 from layerproof.feeds.documents import containers
 from layerproof.feeds.file import AdvisoryFile
-from layerproof.model.advisory import Release, Vulnerability
 from layerproof.model.package import Package, PackageType
+from layerproof.model.release import Release
+from layerproof.model.vulnerability import Vulnerability
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 FEEDS = (

@@ -23,7 +23,7 @@ from layerproof.advisories.formats import (
     osv,
     secdb,
 )
-from layerproof.model.advisory import VexStatement
+from layerproof.model.vulnerability import VexStatement
 
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 INDEXES = ("Packages", "APKINDEX")  # names of distributions' package indexes

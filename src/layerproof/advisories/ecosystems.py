@@ -9,8 +9,8 @@ import re
 from typing import NamedTuple
 
 from layerproof.advisories.order import SCHEMES
-from layerproof.model.advisory import Release
 from layerproof.model.package import Package, PackageType
+from layerproof.model.release import Release
 
 _LANGUAGES = {
     PackageType.PYPI: "PyPI",

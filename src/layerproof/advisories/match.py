@@ -18,18 +18,10 @@ from layerproof.advisories.ecosystems import Query, query
 from layerproof.advisories.order import key
 from layerproof.advisories.ranges import affects
 from layerproof.advisories.severity import worse
-from layerproof.model.advisory import (
-    Advisory,
-    Affected,
-    CveFacts,
-    Level,
-    Newest,
-    PackageAdvice,
-    Release,
-    State,
-    Vulnerability,
-)
+from layerproof.model.advisory import Advisory, Affected, CveFacts
 from layerproof.model.package import Package
+from layerproof.model.release import Release
+from layerproof.model.vulnerability import Level, Newest, PackageAdvice, State, Vulnerability
 
 _UNRELEASED = "(devel)"  # Go, runtime/debug.Module
 

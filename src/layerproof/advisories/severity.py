@@ -2,7 +2,7 @@
 
 from functools import lru_cache
 
-from layerproof.model.advisory import LEVELS, Level
+from layerproof.model.vulnerability import LEVELS, Level
 
 _WORDS = {
     "negligible": Level.NEGLIGIBLE,

@@ -24,8 +24,8 @@ from layerproof.advisories.formats import (
     strings,
     time,
 )
-from layerproof.model.advisory import VexStatement, VexStatus, Vulnerability
 from layerproof.model.image import Image
+from layerproof.model.vulnerability import VexStatement, VexStatus, Vulnerability
 
 _OLDEST = datetime(1970, 1, 1, tzinfo=UTC)
 _STATUS = {status.value: status for status in VexStatus}

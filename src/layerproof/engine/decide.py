@@ -19,8 +19,6 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
 from layerproof import __version__
-from layerproof.engine.evaluator import evaluate
-from layerproof.engine.facts import gather
 from layerproof.engine.ports import Advisories, Index
 from layerproof.errors import IndexUnavailableError, PolicyError
 from layerproof.model.facts import COMMAND_LINE, Context, ImageFacts, KnownImage
@@ -99,6 +97,10 @@ def _made(
     made_from: bytes,
     advisories: Advisories | None,
 ) -> VerdictRecord:
+    # here: a kept verdict needs neither
+    from layerproof.engine.evaluator import evaluate
+    from layerproof.engine.facts import gather
+
     facts = gather(
         index, image, now, whole=judges_base(policy), context=context, advisories=advisories
     )

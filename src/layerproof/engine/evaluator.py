@@ -20,8 +20,9 @@ The steps are those of the design, "The decision, in order":
    the policy does with the undecided, whichever is milder. The heaviest weight is the decision.
 
 So one more finding never makes a verdict or a decision better, and a layer's verdict follows from
-the base, the layer and the layers below it. If no rule judges, everything above is undecided, and
-the image is refused whatever the policy does with the undecided.
+the base, the layer and the layers below it, with one exception: a vulnerable or outdated package
+that a layer above replaced is told and does not count (ADR 14). If no rule judges, everything above
+is undecided, and the image is refused whatever the policy does with the undecided.
 """
 
 from collections.abc import Iterable, Sequence

@@ -8,8 +8,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from layerproof.engine.advice import gather_advice, releases
 from layerproof.engine.ports import Advisories, ImageRecord, Index
+from layerproof.engine.releases import releases
 from layerproof.errors import ManifestError, ReferenceSyntaxError
 from layerproof.model.change import ChangeSet
 from layerproof.model.contents import ChainRecord
@@ -56,6 +56,8 @@ def gather(
     advice = None
     if advisories is not None:
         changes = [layer.package_changes for layer in layers]
+        from layerproof.engine.advice import gather_advice  # here: it loads the matching
+
         advice = gather_advice(advisories, image, found, changes, first=base)
     return ImageFacts(
         image=image,

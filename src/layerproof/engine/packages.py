@@ -3,13 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from layerproof.engine.advice import gather_advice, releases
+from layerproof.engine.advice import gather_advice
 from layerproof.engine.ports import Advisories, Index
+from layerproof.engine.releases import releases
 from layerproof.errors import ImageNotFoundError
-from layerproof.model.advisory import LEVELS, Advice, Coverage, Level, Release, Vulnerability
 from layerproof.model.image import Image
 from layerproof.model.installed import Instance, instances
 from layerproof.model.package import PackageChange
+from layerproof.model.release import Release
+from layerproof.model.vulnerability import LEVELS, Advice, Coverage, Level, Vulnerability
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,14 +3,14 @@
 One behavioural suite per port (tests/contract) is run against every implementation.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from layerproof.advisories.match import Lookup
-from layerproof.model.advisory import Coverage, VexStatement
 from layerproof.model.contents import BlobRecord, ChainRecord, Contents
 from layerproof.model.digest import ChainId, DiffId, Digest
 from layerproof.model.event import Event
@@ -21,6 +21,11 @@ from layerproof.model.package import Package, PackageChange
 from layerproof.model.record import VerdictRecord
 from layerproof.model.trust import TrustRecord
 from layerproof.model.withdrawal import Withdrawal
+
+if TYPE_CHECKING:  # only advisories need them
+    from layerproof.advisories.match import Name, Row
+    from layerproof.model.advisory import CveFacts
+    from layerproof.model.vulnerability import Coverage, Newest, VexStatement
 
 
 class ImageSource(Protocol):
@@ -93,9 +98,18 @@ class ContentsSummary:
     skipped: tuple[tuple[str, bytes, str], ...]
 
 
-class Advisories(Lookup, Protocol):
+class Advisories(Protocol):
     """What is known about vulnerable, outdated and unsupported packages, as of a snapshot: the
     answers of one object never change. Raises AdvisoryError."""
+
+    def affected(self, names: Collection[Name]) -> Mapping[Name, Sequence[Row]]:
+        """See `advisories.match.Lookup`."""
+
+    def cves(self, names: Collection[str]) -> Mapping[str, CveFacts]:
+        """See `advisories.match.Lookup`."""
+
+    def newest(self, names: Collection[Name]) -> Mapping[Name, Newest]:
+        """See `advisories.match.Lookup`."""
 
     @property
     def snapshot(self) -> str:

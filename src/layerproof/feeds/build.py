@@ -32,7 +32,8 @@ from layerproof.errors import AdvisoryError
 from layerproof.feeds import codec
 from layerproof.feeds.documents import Container, Document
 from layerproof.feeds.schema import APPLICATION_ID, INDEXES, TABLES, VERSION
-from layerproof.model.advisory import Advisory, ImportReport, VexStatement
+from layerproof.model.advisory import Advisory, ImportReport
+from layerproof.model.vulnerability import VexStatement
 
 MAX_PROBLEMS = 50  # of one feed that are kept; the rest is counted
 _BATCH = 2_000

@@ -5,15 +5,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from layerproof.model.advisory import (
-    Advisory,
-    Affected,
-    EventKind,
-    Level,
-    State,
-    VexStatement,
-    VexStatus,
-)
+from layerproof.model.advisory import Advisory, Affected, EventKind
+from layerproof.model.vulnerability import Level, State, VexStatement, VexStatus
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND = timedelta(seconds=1)

@@ -16,16 +16,8 @@ from urllib.parse import quote
 from layerproof.errors import AdvisoryError
 from layerproof.feeds import codec
 from layerproof.feeds.schema import APPLICATION_ID, VERSION
-from layerproof.model.advisory import (
-    Advisory,
-    Affected,
-    Coverage,
-    CveFacts,
-    FeedStatus,
-    Level,
-    Newest,
-    VexStatement,
-)
+from layerproof.model.advisory import Advisory, Affected, CveFacts, FeedStatus
+from layerproof.model.vulnerability import Coverage, Level, Newest, VexStatement
 
 _CHUNK = 400  # values in one statement
 _AGAIN = "build it again with `layerproof advisories update` or `layerproof advisories import`"

@@ -1,23 +1,10 @@
-"""Advisories: what is known about vulnerable versions of packages, and how old that knowledge
-is."""
+"""Advisories: what feeds say about vulnerable versions of packages."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from layerproof.model.package import Package
-
-
-class State(StrEnum):
-    """What a feed says about a package and a vulnerability; distributions tell these apart."""
-
-    FIXED = "fixed"  # in the version that is named
-    UNFIXED = "unfixed"  # vulnerable, and nothing is released yet
-    NO_DSA = "no-dsa"  # vulnerable, and no advisory will come: minor, ignored or postponed
-    UNDETERMINED = "undetermined"  # nobody has looked yet
-    END_OF_LIFE = "end-of-life"  # nobody looks any more
-    NOT_AFFECTED = "not-affected"
+from layerproof.model.vulnerability import Level, State
 
 
 class EventKind(StrEnum):
@@ -47,20 +34,6 @@ class Affected:
     module: str = ""  # RHEL module and stream, `nodejs:12`; "" for packages outside of modules
 
 
-class Level(StrEnum):
-    """How bad a vulnerability is, from the mildest on; CVSS v3.1 section 5 gives the bounds."""
-
-    UNKNOWN = "unknown"
-    NEGLIGIBLE = "negligible"
-    LOW = "low"
-    MEDIUM = "medium"
-    HIGH = "high"
-    CRITICAL = "critical"
-
-
-LEVELS = tuple(Level)
-
-
 @dataclass(frozen=True, slots=True)
 class Advisory:
     """One record of a feed."""
@@ -86,76 +59,6 @@ class CveFacts:
     epss: float | None = None  # probability of exploitation within 30 days (FIRST EPSS), 0 to 1
     level: Level = Level.UNKNOWN
     score: float | None = None
-
-
-class VexStatus(StrEnum):
-    """OpenVEX 0.2.0, "Status labels"; CSAF 2.0 section 3.2.3.9 says the same in other words."""
-
-    NOT_AFFECTED = "not_affected"
-    AFFECTED = "affected"
-    FIXED = "fixed"
-    UNDER_INVESTIGATION = "under_investigation"
-
-
-@dataclass(frozen=True, slots=True)
-class VexStatement:
-    """What somebody says about vulnerabilities in products."""
-
-    vulnerabilities: tuple[str, ...]  # every name
-    products: tuple[str, ...]  # purls, image digests or names of images
-    status: VexStatus
-    parts: tuple[str, ...] = ()  # purls of what is inside the products; empty: all of it
-    justification: str = ""
-    statement: str = ""
-    author: str = ""
-    document: str = ""
-    at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Vulnerability:
-    """A vulnerability of one installed package: all advisories on it, taken together."""
-
-    id: str  # the CVE if it has one
-    names: tuple[str, ...]  # every other name, sorted
-    package: Package
-    ecosystem: str
-    state: State
-    fixed: str  # the first fixed version after the installed one; "" without a fix
-    level: Level
-    score: float | None
-    epss: float | None
-    exploited: str
-    published: datetime | None
-    summary: str
-    url: str
-    urgency: str = ""
-    vex: VexStatement | None = None  # the newest statement about it in this image
-
-    @property
-    def excused(self) -> bool:
-        """Whether a VEX statement says that it does not matter here."""
-        fine = (VexStatus.NOT_AFFECTED, VexStatus.FIXED)
-        return self.vex is not None and self.vex.status in fine
-
-    @property
-    def malicious(self) -> bool:
-        """Whether the package itself is the attack (OSV's malicious-packages records)."""
-        return any(name.startswith("MAL-") for name in self.every_name)
-
-    @property
-    def every_name(self) -> tuple[str, ...]:
-        """By which statements about it may call it."""
-        return (self.id, *self.names)
-
-
-@dataclass(frozen=True, slots=True)
-class Coverage:
-    """That a feed speaks for a whole ecosystem, as of a time."""
-
-    ecosystem: str
-    feed: str
-    as_of: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,44 +88,3 @@ class ImportReport:
     skipped: int = 0
     covered: set[str] = field(default_factory=set)
     as_of: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Newest:
-    """The newest version of a package in its release or registry."""
-
-    version: str
-    published: datetime | None = None  # None: not told
-    as_of: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Release:
-    """The distribution that a stack of layers says it is (os-release(5))."""
-
-    id: str = ""  # "debian"
-    version: str = ""  # "12"
-    name: str = ""  # for people
-
-
-NO_RELEASE = Release()
-
-
-@dataclass(frozen=True, slots=True)
-class PackageAdvice:
-    """What advisories say about one package."""
-
-    ecosystem: str | None  # None: no ecosystem is known for it
-    vulnerabilities: tuple[Vulnerability, ...] = ()
-    newest: Newest | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Advice:
-    """What advisories say about the packages of one image."""
-
-    snapshot: str  # digest of the advisory file's inputs
-    packages: Mapping[Package, PackageAdvice] = field(default_factory=dict)
-    coverage: Mapping[str, Coverage] = field(default_factory=dict)  # by ecosystem
-    versions: Mapping[str, Coverage] = field(default_factory=dict)  # of newest versions, likewise
-    end_of_life: Mapping[Release, datetime] = field(default_factory=dict)

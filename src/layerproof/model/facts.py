@@ -3,20 +3,26 @@
 Rules are pure functions of `ImageFacts` and their settings. Time is a field.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-from layerproof.model.advisory import NO_RELEASE, Advice, Release
 from layerproof.model.change import ChangeSet
 from layerproof.model.digest import ChainId
 from layerproof.model.identity import Identity, Pusher
 from layerproof.model.image import Image, Layer
 from layerproof.model.ownership import NO_INTEGRITY, Integrity, PackageScript
 from layerproof.model.package import PackageChange
+from layerproof.model.release import NO_RELEASE, Release
 from layerproof.model.trust import TrustRecord
 from layerproof.model.verdict import Base
 from layerproof.model.withdrawal import Withdrawal
+
+if TYPE_CHECKING:
+    from layerproof.model.vulnerability import Advice
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,11 @@ only ever added: programs ignore those that they do not know.
 
 from typing import Any
 
-from layerproof.model.advisory import Level, State
 from layerproof.model.change import ChangeKind
 from layerproof.model.event import EventKind
 from layerproof.model.finding import Effect, Severity, Status
 from layerproof.model.verdict import Decision, Trust
+from layerproof.model.vulnerability import Level, State
 from layerproof.report.documents import API_VERSION
 
 Schema = dict[str, Any]

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from layerproof.engine.packages import Listed, Listing
-from layerproof.model.advisory import Level, Vulnerability
+from layerproof.model.vulnerability import Level, Vulnerability
 from layerproof.report.documents import API_VERSION, Document
 from layerproof.report.lines import width
 from layerproof.rules.text import plural, show_path, show_text

@@ -19,11 +19,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import ClassVar
 
-from layerproof.model.advisory import LEVELS, Advice, Level, State, VexStatement, Vulnerability
 from layerproof.model.facts import ImageFacts, LayerFacts
 from layerproof.model.finding import Effect, Finding, Severity, Status
 from layerproof.model.installed import Instance, instances
 from layerproof.model.package import Package
+from layerproof.model.vulnerability import LEVELS, Advice, Level, State, VexStatement, Vulnerability
 from layerproof.rules.interface import RuleSettings, choice, days, flag, percent
 from layerproof.rules.layers import not_indexed
 from layerproof.rules.text import plural, show_path, show_text

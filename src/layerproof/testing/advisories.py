@@ -6,15 +6,8 @@ from datetime import UTC, date, datetime
 from hashlib import sha256
 
 from layerproof.advisories.formats import CveRecord, EndOfLifeRecord, NewestRecord
-from layerproof.model.advisory import (
-    Advisory,
-    Affected,
-    Coverage,
-    CveFacts,
-    Level,
-    Newest,
-    VexStatement,
-)
+from layerproof.model.advisory import Advisory, Affected, CveFacts
+from layerproof.model.vulnerability import Coverage, Level, Newest, VexStatement
 
 Name = tuple[str, str]
 Record = Advisory | CveRecord | NewestRecord | EndOfLifeRecord | VexStatement

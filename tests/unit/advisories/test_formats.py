@@ -17,7 +17,8 @@ from layerproof.advisories.formats import (
     Problem,
 )
 from layerproof.advisories.severity import level_of_score, score_of_vector
-from layerproof.model.advisory import Advisory, EventKind, Level, State, VexStatement, VexStatus
+from layerproof.model.advisory import Advisory, EventKind
+from layerproof.model.vulnerability import Level, State, VexStatement, VexStatus
 
 RECORD: dict[str, Any] = {
     "id": "GHSA-aaaa-bbbb-cccc",

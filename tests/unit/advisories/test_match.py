@@ -9,21 +9,12 @@ from layerproof.advisories.ecosystems import query
 from layerproof.advisories.formats import CveRecord
 from layerproof.advisories.match import advise
 from layerproof.advisories.vex import about
-from layerproof.engine.advice import releases
-from layerproof.model.advisory import (
-    Advisory,
-    Affected,
-    CveFacts,
-    EventKind,
-    Level,
-    Release,
-    State,
-    VexStatement,
-    VexStatus,
-    Vulnerability,
-)
+from layerproof.engine.releases import releases
+from layerproof.model.advisory import Advisory, Affected, CveFacts, EventKind
 from layerproof.model.installed import instances
 from layerproof.model.package import Package, PackageChange, PackageChangeKind, PackageType
+from layerproof.model.release import Release
+from layerproof.model.vulnerability import Level, State, VexStatement, VexStatus, Vulnerability
 from layerproof.testing.advisories import MemoryAdvisories
 from layerproof.testing.images import build
 from layerproof.testing.source import MemorySource

@@ -8,17 +8,9 @@ import pytest
 from tests.unit.attacks.world import NOW, Judged, World, policy
 
 from layerproof.advisories.formats import CveRecord
-from layerproof.model.advisory import (
-    Advisory,
-    Affected,
-    CveFacts,
-    EventKind,
-    Level,
-    State,
-    VexStatement,
-    VexStatus,
-)
+from layerproof.model.advisory import Advisory, Affected, CveFacts, EventKind
 from layerproof.model.finding import Severity, Status
+from layerproof.model.vulnerability import Level, State, VexStatement, VexStatus
 from layerproof.testing.advisories import ECOSYSTEMS, MemoryAdvisories
 from layerproof.testing.images import BuiltImage, Whiteout, build
 

@@ -6,7 +6,8 @@ from typing import Any
 
 from layerproof.advisories.formats import CveRecord, Problem, Record, time
 from layerproof.advisories.severity import level_of_score, level_of_word, score_of_vector
-from layerproof.model.advisory import CveFacts, Level
+from layerproof.model.advisory import CveFacts
+from layerproof.model.vulnerability import Level
 
 _CVE = re.compile(r"CVE-\d{4}-\d{4,19}")
 

@@ -18,7 +18,8 @@ from layerproof.advisories.formats import (
     string,
 )
 from layerproof.advisories.severity import level_of_word
-from layerproof.model.advisory import Advisory, Affected, EventKind, Level, State
+from layerproof.model.advisory import Advisory, Affected, EventKind
+from layerproof.model.vulnerability import Level, State
 
 # wiki.debian.org/DebianReleases
 _RELEASES = {

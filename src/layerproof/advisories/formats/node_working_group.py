@@ -9,7 +9,8 @@ from typing import Any
 
 from layerproof.advisories.formats import UnusableError, line, string, strings, time
 from layerproof.advisories.severity import level_of_score, score_of_vector
-from layerproof.model.advisory import Advisory, Affected, EventKind, Level, Range
+from layerproof.model.advisory import Advisory, Affected, EventKind, Range
+from layerproof.model.vulnerability import Level
 
 _COMPARATOR = re.compile(r"(<=|>=|<|>|=|~>?|\^|)\s*v?([\dxX*][\w.+*-]*)")
 _HYPHEN = re.compile(r"\s*(\S+)\s+-\s+(\S+)\s*")

@@ -15,7 +15,8 @@ from typing import Any
 from layerproof.advisories.ecosystems import normal_ecosystem, normal_name, scheme_of
 from layerproof.advisories.formats import MAX_ID, UnusableError, line, string, strings, time
 from layerproof.advisories.severity import level_of_score, level_of_word, score_of_vector, worse
-from layerproof.model.advisory import Advisory, Affected, EventKind, Level, Range, State
+from layerproof.model.advisory import Advisory, Affected, EventKind, Range
+from layerproof.model.vulnerability import Level, State
 
 _CVE = re.compile(r"CVE-\d{4}-\d{4,19}")
 _NOT_SECURITY = re.compile(r"(?:AL|RL|RH|EL|OL)(?:BA|EA)-")

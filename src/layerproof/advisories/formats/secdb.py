@@ -22,7 +22,8 @@ from layerproof.advisories.formats import (
     time,
 )
 from layerproof.advisories.order import compare
-from layerproof.model.advisory import Advisory, Affected, EventKind, State
+from layerproof.model.advisory import Advisory, Affected, EventKind
+from layerproof.model.vulnerability import State
 
 _NAME = re.compile(r"[A-Z][A-Z0-9]*-[A-Za-z0-9:._-]+")
 _CVE = re.compile(r"CVE-\d{4}-\d{4,19}")
