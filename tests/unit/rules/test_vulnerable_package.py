@@ -197,6 +197,28 @@ def test_what_only_a_lock_file_names_alerts() -> None:
     assert judge(weak, image=installed).decision == "refuse"
 
 
+def test_a_languages_package_that_the_distribution_owns_is_its_to_answer_for() -> None:
+    """python3-flask of Debian, whose fix does not change Flask's own version."""
+    site = "usr/lib/python3/dist-packages/"
+    metadata = f"{site}flask-2.0.0.dist-info/METADATA"
+    owned = {
+        STATUS: BASH + record("python3-flask", "2.0.0-1+deb12u1", "flask"),
+        "var/lib/dpkg/info/python3-flask.list": f"/{site}flask-2.0.0.dist-info\n/{metadata}\n",
+        metadata: "Name: Flask\nVersion: 2.0.0\n\n",
+    }
+    events = ((EventKind.INTRODUCED, "0"), (EventKind.FIXED, "2.1"))
+    pypi = advisory(id="GHSA-1", affected=(Affected("PyPI", "flask", (events,)),))
+    debian = advisory("2.0.0-1+deb12u1", package="flask")
+    image = build([owned], base=BASE)
+    assert judge(pypi, image=image).decision == "refuse"  # Debian says nothing of it
+    assert not judge(pypi, debian, image=image).of(RULE)
+    own_copy = build([{metadata: owned[metadata]}], base=BASE)
+    assert judge(pypi, debian, image=own_copy).decision == "refuse"
+    open_ = advisory("2.0.0-2", package="flask")
+    (finding,) = judge(pypi, open_, image=image).of(RULE)  # once, as Debian's
+    assert str(finding.evidence["package"]).startswith("pkg:deb/debian/python3-flask@")
+
+
 # --- what cannot be told ---
 
 

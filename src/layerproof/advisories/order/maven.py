@@ -21,6 +21,7 @@ def key(version: str) -> Key:
     found: list[Key] = []
     zeros = 0  # of the numbers since the last dash
     dashed = False  # the next number begins a list
+    nothing = False  # the last word meant nothing
     after_word: bool | None = None
     at = 0
     while at < len(text):
@@ -36,12 +37,15 @@ def key(version: str) -> Key:
         if numeric:
             if token.strip("0"):
                 found.append((_DASHED if dashed else _DOTTED, -zeros, number(token)))
-                zeros, dashed = 0, False
+                zeros, dashed, nothing = 0, False, False
             else:
                 zeros += 1
         else:
             follows = text[at : at + 1].isdigit()
             word = _SHORT.get(token, token) if follows else token
+            if nothing and word not in _NOTHING:
+                found.append((_END, 1, 0))  # `1.0.final-redhat` is before `1.0-sp1-redhat`
+            nothing = word in _NOTHING
             if word in _ORDER:
                 found.append((_EARLY, 0, _ORDER[word]))
             elif word not in _NOTHING:
