@@ -98,6 +98,9 @@ def query(package: Package, release: Release) -> Query | None:
     if package.type in (PackageType.DEB, PackageType.APK):
         name = package.source or name
         version = package.source_version or version
+    elif package.type is PackageType.PYPI:
+        # a local version is the public one, patched or built elsewhere (PEP 440)
+        version = version.partition("+")[0]
     return Query(ecosystem, normal_name(ecosystem, name), version, SCHEMES[package.type])
 
 

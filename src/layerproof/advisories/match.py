@@ -7,8 +7,8 @@
    where the distribution's package that owns the files has a row about it, whatever that row says.
 4. A package of a RHEL module is compared with advisories about its stream only, one outside of
    modules with none about modules: versions of different streams have no order.
-5. A program's own module that was built from a working tree has no version (`(devel)`), and is
-   compared with nothing: advisories are about released versions.
+5. What was built from a working tree or a branch has no version (Go's `(devel)`, Composer's
+   `dev-main`), and is compared with nothing: advisories are about released versions.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -104,7 +104,7 @@ def _matches(
     package: Package, q: Query, rows: Sequence[Row], answered: frozenset[str]
 ) -> list[_Found]:
     found: list[_Found] = []
-    if q.version == _UNRELEASED:
+    if q.version == _UNRELEASED or (q.scheme == "composer" and q.version.startswith("dev-")):
         return found
     cleared: set[str] = set()  # the distribution says: not affected
     for advisory, affected in rows:

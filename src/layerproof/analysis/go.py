@@ -6,6 +6,8 @@ length. The standard library is the module `stdlib` in the version of Go, as OSV
 module counts as what it was replaced by.
 """
 
+import re
+
 from layerproof.analysis.collecting import SkipLog, UnusableFieldError, required
 from layerproof.analysis.interface import Collector, Facts, Interest
 from layerproof.model.entry import EntryTable
@@ -13,6 +15,7 @@ from layerproof.model.package import Package, PackageType
 
 _MAGIC = b"\xff Go buildinf:"
 _INLINE = 2
+_CANDIDATE = re.compile(rb"^(\d+\.\d+)((?:rc|beta)\d+)$")  # `1.21rc2`, to OSV `1.21.0-rc2`
 _MAX_MODULES = 20_000
 _SENTINEL = 16  # bytes before and after the module list
 
@@ -28,6 +31,11 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
             return value, at
         shift += 7
     raise UnusableFieldError("the build information is cut")
+
+
+def _number(version: bytes) -> bytes:
+    """`1.22.1` of `go1.22.1 X:boringcrypto`."""
+    return version[2:].partition(b" ")[0]
 
 
 def _string(data: bytes, at: int) -> tuple[bytes, int]:
@@ -48,7 +56,7 @@ def parse(path: bytes, data: bytes) -> list[Package]:
     modules, _ = _string(data, at)
     found = []
     if version.startswith(b"go"):
-        found.append(_package(path, b"stdlib", version[2:].partition(b" ")[0]))
+        found.append(_package(path, b"stdlib", _CANDIDATE.sub(rb"\1.0-\2", _number(version))))
     lines = modules[_SENTINEL:-_SENTINEL].split(b"\n")
     if len(lines) > _MAX_MODULES:
         raise UnusableFieldError(f"more than {_MAX_MODULES} lines of build information")

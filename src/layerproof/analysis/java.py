@@ -23,13 +23,14 @@ from layerproof.model.package import Package, PackageType
 
 SUFFIXES = (b".jar", b".war", b".ear", b".jpi", b".hpi", b".par", b".sar", b".nar", b".kar")
 MAX_DEPTH = 3
-MAX_BYTES = 256 << 20  # of all nested archives of one file together
-MAX_MEMBERS = 100_000  # of one archive
+MAX_BYTES = 256 << 20  # of all nested archives and manifests of one file together
+MAX_MEMBERS = 100_000  # of one file, nested archives included
 MAX_TEXT = 1 << 20  # bytes of a manifest or properties file
 _POM = re.compile(r"META-INF/maven/[^/]+/[^/]+/pom\.properties")
 _NAME = re.compile(r"(.+?)-(\d[\w.+-]*?)(?:-(?:sources|javadoc|jar-with-dependencies))?")
 _NESTED = tuple(suffix.decode() for suffix in SUFFIXES)
 _ARTIFACT = re.compile(r"[A-Za-z0-9_.-]+")
+_MAX_NAME = 256  # characters of a file's name that are taken apart
 _DAMAGED = (
     zipfile.BadZipFile,
     zlib.error,
@@ -52,12 +53,14 @@ class _Archive:
     def __init__(self, path: bytes) -> None:
         self._path = path
         self._left = MAX_BYTES
+        self._members_left = MAX_MEMBERS
 
     def read(self, name: str, data: bytes, depth: int) -> Iterator[Package]:
         try:
             with zipfile.ZipFile(BytesIO(data)) as archive:
                 members = archive.infolist()
-                if len(members) > MAX_MEMBERS:
+                self._members_left -= len(members)
+                if self._members_left < 0:
                     raise UnusableFieldError(f"more than {MAX_MEMBERS} members")
                 yield from self._members(name, archive, members, depth)
         except UnusableFieldError:
@@ -89,8 +92,8 @@ class _Archive:
         if depth >= MAX_DEPTH:
             raise UnusableFieldError(f"archives nested deeper than {MAX_DEPTH}")
         with archive.open(member) as file:
-            data = file.read(self._left + 1)
-        if len(data) > self._left:
+            data = file.read(max(self._left, 0) + 1)
+        if len(data) > max(self._left, 0):
             raise UnusableFieldError(f"nested archives of more than {MAX_BYTES} bytes")
         self._left -= len(data)
         yield from self.read(member.filename.rpartition("/")[2], data, depth + 1)
@@ -98,8 +101,9 @@ class _Archive:
     def _text(self, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> str:
         with archive.open(member) as file:
             data = file.read(MAX_TEXT + 1)
-        if len(data) > MAX_TEXT:
-            raise UnusableFieldError(f"a manifest of more than {MAX_TEXT} bytes")
+        self._left -= len(data)
+        if len(data) > MAX_TEXT or self._left < 0:
+            raise UnusableFieldError(f"manifests of more than {MAX_TEXT} or {MAX_BYTES} bytes")
         return data.decode("utf-8", "replace")
 
     def _pom(self, text: str) -> Package | None:
@@ -120,7 +124,7 @@ class _Archive:
         member = next((m for m in members if m.filename.upper() == "META-INF/MANIFEST.MF"), None)
         headers = _headers(self._text(archive, member)) if member is not None else {}
         stem = name.rpartition(".")[0]
-        match = _NAME.fullmatch(stem)
+        match = _NAME.fullmatch(stem) if len(stem) <= _MAX_NAME else None
         bundle = headers.get("bundle-symbolicname", "").partition(";")[0].strip()
         artifact = match[1] if match else headers.get("implementation-title", "") or bundle or stem
         if not _ARTIFACT.fullmatch(artifact):  # a title for people

@@ -20,13 +20,14 @@ from layerproof.model.package import Package, PackageType
 
 _NPM = (b"package-lock.json", b"npm-shrinkwrap.json")
 _YARN, _PNPM = b"yarn.lock", b"pnpm-lock.yaml"
+# Possessive (`*+`): hostile lines must not make the search take the square of their length
 _YARN_ENTRY = re.compile(
-    rb'^"?((?:@[^/@\s"]+/)?[^@\s",:]+)@[^\n]*:\n(?:[ ]+[^\n]*\n)*?[ ]+version:? "?([^"\s]+)"?',
+    rb'^"?((?:@[^/@\s"]+/)?[^@\s",:]+)@[^\n]*+\n(?:[ ]++[^\n]*+\n)*?[ ]++version:? "?([^"\s]++)"?',
     re.MULTILINE,
 )
 # `  /name/1.0.0:`, `  /@scope/name@1.0.0(peer@2.0.0):`, `  'name@1.0.0':`
 _PNPM_ENTRY = re.compile(
-    rb"^  ['\"]?/?((?:@[^/@\s'\"]+/)?[^/@\s'\":]+)[/@]([0-9][^()_\s'\":]*)[^\n]*:\s*$", re.MULTILINE
+    rb"^  ['\"]?/?((?:@[^/@\s'\"]+/)?[^/@\s'\":]+)[/@]([0-9][^()_\s'\":]*+)[^\n]*$", re.MULTILINE
 )
 _MAX_DEPTH = 100
 

@@ -12,8 +12,10 @@ from layerproof.analysis.collecting import ManyInOneFile, UnusableFieldError, li
 from layerproof.analysis.interface import Collector, Interest
 from layerproof.model.package import Package, PackageType
 
+# Possessive (`*+`): hostile white space must not take the square of its length
 _FIELD = re.compile(
-    rb"^\s*\w+\.(name|version|licenses)\s*=\s*\[?(?:Gem::Version\.new\s*\(?)?\s*['\"]([^'\"\n]*)['\"]",
+    rb"^[ \t]*+\w++\.(name|version|licenses)[ \t]*+=[ \t]*+\[?(?:Gem::Version\.new[ \t]*+\(?)?"
+    rb"[ \t]*+['\"]([^'\"\n]*)['\"]",
     re.MULTILINE,
 )
 _LOCKED = re.compile(rb"^    ([A-Za-z0-9_.-]+) \(([0-9][^()\s]*)\)[ \t]*$", re.MULTILINE)

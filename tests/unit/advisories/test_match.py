@@ -139,6 +139,15 @@ def test_working_trees_have_no_version() -> None:
     assert found(replace(module, version="v0.9.0"), DEBIAN, record)
 
 
+def test_branches_and_local_versions() -> None:
+    branch = Package(PackageType.COMPOSER, "a/b", "dev-main", b"installed.json")
+    assert not found(branch, DEBIAN, fixed("CVE-2026-1", "1", ecosystem="Packagist", package="a/b"))
+    last = ((EventKind.INTRODUCED, "0"), (EventKind.LAST_AFFECTED, "2.0.0"))
+    record = Advisory("CVE-2026-1", affected=(Affected("PyPI", "flask", (last,)),))
+    assert found(replace(FLASK, version="2.0.0+cpu"), DEBIAN, record)
+    assert not found(replace(FLASK, version="2.0.1+cpu"), DEBIAN, record)
+
+
 def test_what_the_distribution_answers_for_counts_once() -> None:
     owner = replace(
         CURL, name="python3-flask", source="flask", source_version="", version="2.0.0-1+deb12u1"

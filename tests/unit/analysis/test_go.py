@@ -46,6 +46,10 @@ def test_a_toolchain_with_a_note_keeps_its_number() -> None:
     assert ("stdlib", "1.22.1") in names(facts.packages)
 
 
+def test_a_candidate_of_go_is_written_as_osv_writes_it() -> None:
+    assert ("stdlib", "1.21.0-rc2") in names(run("go", {PATH: information("go1.21rc2")}).packages)
+
+
 @pytest.mark.parametrize("cut", range(0, len(information()) - 8, 7))
 def test_cut_information_is_reported(cut: int) -> None:
     facts = run("go", {PATH: information()[:cut]})

@@ -89,6 +89,16 @@ def test_archives_nested_too_deep_are_reported_and_the_outer_kept() -> None:
     assert len(facts.packages) >= 1
 
 
+def test_very_many_members_and_long_names_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    run("java", {b"a-" + b"1-" * 8_000 + b".jar": jar({"META-INF/MANIFEST.MF": b""})})
+    monkeypatch.setattr("layerproof.analysis.java.MAX_MEMBERS", 10)
+    data = jar({"in.jar": jar({f"{n}": b"" for n in range(6)}), **{f"{n}": b"" for n in range(6)}})
+    assert "more than 10 members" in reasons(run("java", {b"a.jar": data}))
+    monkeypatch.setattr("layerproof.analysis.java.MAX_BYTES", 100)
+    poms = {f"META-INF/maven/g/a{n}/pom.properties": LOG4J for n in range(3)}
+    assert "manifests of more than" in reasons(run("java", {b"a.jar": jar(poms)}))
+
+
 def test_a_bomb_inside_of_an_archive_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("layerproof.analysis.java.MAX_BYTES", 1 << 20)
     facts = run("java", {b"a.jar": jar({"in.jar": bytes(2 << 20)})})

@@ -80,6 +80,18 @@ def test_lock_files_of_installed_packages_lock_nothing() -> None:
     assert run("node-locks", {path: json.dumps(NPM_1).encode()}).package_files == ()
 
 
+def test_hostile_lines_end_in_time() -> None:
+    """Each took the square of its length with a careless pattern."""
+    spaces, digits = b" " * 400_000, b"1" * 400_000
+    for path, data in (
+        (b"yarn.lock", b"a@b:\n" + (spaces + b"\n") * 20),
+        (b"yarn.lock", b"a@" * 400_000),
+        (b"pnpm-lock.yaml", b"packages:\n  a@" + digits + b"\n"),
+        (b"pnpm-lock.yaml", b"packages:\n  a@1" + b":" * 400_000 + spaces + b"x\n"),
+    ):
+        run("node-locks", {path: data})
+
+
 def test_hostile_lock_files_are_reported() -> None:
     deep: dict[str, object] = {"version": "1.0.0"}
     for _ in range(200):

@@ -42,6 +42,17 @@ def test_lock_files_name_gems_not_requirements() -> None:
     assert names(facts.packages) == [("actionpack", "7.0.4"), ("nokogiri", "1.15.4")]
 
 
+def test_hostile_white_space_ends_in_time() -> None:
+    for data in (
+        b"\n" * 1_000_000,
+        b" " * 1_000_000,
+        b"s" * 1_000_000,
+        b"s.name = [" * 90_000,
+        b"s.name = Gem::Version.new" + b" " * 900_000,
+    ):
+        assert reasons(run("ruby", {b"specifications/x.gemspec": data}))
+
+
 def test_a_specification_that_computes_its_name_is_reported() -> None:
     data = b"Gem::Specification.new { |s| s.name = 'a' + 'b'; s.version = VERSION }"
     assert reasons(run("ruby", {b"specifications/x.gemspec": data}))

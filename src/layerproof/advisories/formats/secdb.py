@@ -14,6 +14,7 @@ from typing import Any
 
 from layerproof.advisories.formats import (
     MAX_ID,
+    MAX_TEXT,
     Covered,
     Problem,
     Record,
@@ -80,7 +81,7 @@ def _package(release: str, item: dict[str, Any]) -> Iterator[Record]:
             fixed = string(candidate, "candidate")
         for written in names or ():
             # `CVE-2017-2616 (+ regression fix)`, `CVE-2019-1234 XSA-1`
-            found = _NAME.findall(written) if isinstance(written, str) else []
+            found = _NAME.findall(written[:MAX_TEXT]) if isinstance(written, str) else []
             if not found:
                 yield Problem(f"{release}: {name}", f"{str(written)[:80]!r} names no vulnerability")
                 continue

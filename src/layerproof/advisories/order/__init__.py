@@ -12,6 +12,8 @@ from typing import Any
 
 Key = tuple[Any, ...]
 
+_SHORT = 100  # characters of a version whose key is kept
+
 # Which scheme orders the versions of a purl type
 SCHEMES: Mapping[str, str] = {
     "deb": "dpkg",
@@ -28,9 +30,14 @@ SCHEMES: Mapping[str, str] = {
 }
 
 
-@lru_cache(maxsize=65_536)
 def key(scheme: str, version: str) -> Key:
     """The place of `version` in the order of `scheme`, one of the values of `SCHEMES`."""
+    # a hostile image may have a hundred thousand versions of four thousand characters
+    return _kept(scheme, version) if len(version) <= _SHORT else _scheme(scheme)(version)
+
+
+@lru_cache(maxsize=65_536)
+def _kept(scheme: str, version: str) -> Key:
     return _scheme(scheme)(version)
 
 
