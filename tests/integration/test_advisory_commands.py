@@ -105,6 +105,17 @@ def test_a_check_names_the_layer_that_brought_it(
     assert [f["rule"] for f in verdict["layers"][2]["findings"]].count("vulnerable-package") == 1
 
 
+def test_vulnerabilities_of_one_package_are_told_together(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    text = output(capsys, "check", str(ALPINE), "--policy", "p.yaml", code=1)
+    assert all(len(line) <= 80 for line in text.splitlines())
+    assert "libcrypto1.1 1.1.1d-r0 (and 1 package of openssl) has 8 vulnerabilities" in text
+    assert "-> build the layer again with openssl 1.1.1k-r0 or newer" in text  # frees of all
+    assert text.count("build the layer again with openssl") == 1
+    assert "outdated-package, ignore: " in text
+
+
 def test_removing_a_feed(capsys: pytest.CaptureFixture[str]) -> None:
     output(capsys, "advisories", "remove", "kev-eol")
     assert "kev-eol" not in output(capsys, "advisories", "status")

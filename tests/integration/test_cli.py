@@ -307,7 +307,7 @@ def test_defect_does_not_look_like_a_refusal(
     def defect(*_: object) -> None:
         raise KeyError("the defect")
 
-    monkeypatch.setattr("layerproof.engine.decide.gather", defect)
+    monkeypatch.setattr("layerproof.engine.facts.gather", defect)
     result = run("check", "-o", "json", f"oci:{layout}:good")
     assert result.code == 3
     assert "defect" in json.loads(result.err)["message"]

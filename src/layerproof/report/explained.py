@@ -7,7 +7,7 @@ import click
 from layerproof.engine.explain import Answer, Explanation
 from layerproof.model.finding import Effect, Status
 from layerproof.report.documents import API_VERSION, Document, finding_document
-from layerproof.report.lines import finding_lines, human, wrapped
+from layerproof.report.lines import findings_lines, human, wrapped
 from layerproof.rules.text import show_text
 
 
@@ -28,13 +28,11 @@ def explained_lines(told: Explanation) -> Iterator[str]:
     for answer in told.answers:
         yield from _answer(answer)
     extra = [f for f in told.layer_verdict.findings if f.rule not in {a.rule for a in told.answers}]
-    for finding in extra:
-        yield from finding_lines(finding)
+    yield from findings_lines(extra)
     if told.image:
         yield ""
         yield click.style("About the image as a whole", bold=True)
-        for finding in told.image:
-            yield from finding_lines(finding)
+        yield from findings_lines(told.image)
     yield ""
     yield click.style("So", bold=True)
     for sentence in told.conclusion:
@@ -45,8 +43,7 @@ def _answer(answer: Answer) -> Iterator[str]:
     word = _word(answer)
     effect = "" if answer.effect is Effect.REFUSE else f"  (the policy: {answer.effect})"
     yield f"  {answer.rule:22} {word}{effect}"
-    for finding in answer.findings:
-        yield from finding_lines(finding)
+    yield from findings_lines(answer.findings)
 
 
 def _word(answer: Answer) -> str:

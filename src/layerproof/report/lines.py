@@ -2,7 +2,9 @@
 
 import os
 import textwrap
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import click
 
@@ -90,8 +92,7 @@ def verdict_lines(verdict: Verdict, image: Image | None, *, quiet: bool) -> Iter
     if any(map(_told, verdict.findings)):
         yield ""
         yield "  the image as a whole"
-        for finding in filter(_told, verdict.findings):
-            yield from finding_lines(finding)
+        yield from findings_lines(verdict.findings)
 
 
 def _told(finding: Finding) -> bool:
@@ -120,8 +121,60 @@ def _layer_line(layer: LayerVerdict, image: Image | None) -> str:
 def _layer_findings(layer: LayerVerdict, image: Image | None) -> Iterator[str]:
     created_by = command_text(image.layers[layer.position].created_by if image else None)
     yield f"  layer {layer.position} {layer.chain_id.short}  {created_by}"[: width()]
-    for finding in filter(_told, layer.findings):
-        yield from finding_lines(finding)
+    yield from findings_lines(layer.findings)
+
+
+_MAX_IGNORED = 3  # findings of one rule on one layer
+
+
+def findings_lines(findings: Sequence[Finding]) -> Iterator[str]:
+    """One after the other, the vulnerabilities of one package together; of what a rule says that
+    the policy ignores, only the number, if it is much."""
+    groups: dict[object, list[Finding]] = {}
+    ignored = Counter(finding.rule for finding in findings if _is_ignored(finding))
+    for number, finding in enumerate(filter(_told, findings)):
+        if _is_ignored(finding) and ignored[finding.rule] > _MAX_IGNORED:
+            continue
+        evidence = finding.evidence
+        key: object = number
+        if "vulnerability" in evidence and "exception" not in evidence and "vex" not in evidence:
+            key = (finding.rule, finding.status, finding.effect, str(evidence["packages"]))
+        groups.setdefault(key, []).append(finding)
+    for group in groups.values():
+        yield from finding_lines(group[0]) if len(group) == 1 else _vulnerabilities(group)
+    for rule, count in sorted(ignored.items()):
+        if count > _MAX_IGNORED:
+            yield f"    {rule}, ignore: {plural(count, 'finding')} (--output json has them)"
+
+
+def _is_ignored(finding: Finding) -> bool:
+    reasons = ("exception", "vex", "note")
+    told = any(finding.evidence.get(reason) for reason in reasons)
+    return finding.effect is Effect.IGNORE and finding.status is Status.FAIL and not told
+
+
+def _vulnerabilities(findings: Sequence[Finding]) -> Iterator[str]:
+    """Those of one package, worst first as they come, with the fix that frees of all."""
+    from layerproof.advisories.ecosystems import scheme_of  # here: few verdicts need them
+    from layerproof.advisories.order import key
+
+    first = findings[0]
+    name, _, _ = first.message.partition(" has ")
+    note = f"; {first.evidence['note']}" if first.evidence.get("note") else ""
+    message = f"{name} has {len(findings)} vulnerabilities{note}"
+    together = replace(first, message=message, remedy="")
+    yield from finding_lines(together)
+    for finding in findings:
+        evidence = finding.evidence
+        level = "unrated" if evidence["level"] == "unknown" else str(evidence["level"])
+        fixed = f"-> {evidence['fixed']}" if evidence["fixed"] else "no fix"
+        since = evidence["exploitedSince"]
+        marks = f", exploited since {since}" if since else ""
+        line = f"        {level:9} {evidence['vulnerability']!s:17} {fixed}{marks}"
+        yield line if len(line) <= width() else line[: width() - 1] + "…"
+    scheme = scheme_of(str(first.evidence["ecosystem"]))
+    last = max(findings, key=lambda f: key(scheme, str(f.evidence["fixed"] or "")))
+    yield from wrapped("-> " + show_text(last.remedy, 2000), "      ", "         ")
 
 
 def finding_lines(finding: Finding) -> Iterator[str]:

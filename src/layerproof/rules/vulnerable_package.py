@@ -222,7 +222,7 @@ class VulnerablePackage:
             effect=effect,
             position=layer.layer.position if on_layer else None,
             chain_id=layer.layer.chain_id if on_layer else None,
-            evidence=_evidence(vulnerability, holders, layer),
+            evidence={**_evidence(vulnerability, holders, layer), "note": note.lstrip("; ")},
         )
 
     def _rest(
