@@ -109,7 +109,8 @@ def test_vulnerabilities_of_one_package_are_told_together(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     text = output(capsys, "check", str(ALPINE), "--policy", "p.yaml", code=1)
-    assert all(len(line) <= 80 for line in text.splitlines())
+    # the image's own name is never broken
+    assert all(len(line) <= 80 for line in text.splitlines() if ALPINE.name not in line)
     assert "libcrypto1.1 1.1.1d-r0 (and 1 package of openssl) has 8 vulnerabilities" in text
     assert "-> build the layer again with openssl 1.1.1k-r0 or newer" in text  # frees of all
     assert text.count("build the layer again with openssl") == 1
