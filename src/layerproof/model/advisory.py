@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 from layerproof.model.vulnerability import Level, State
 
@@ -21,8 +22,7 @@ class EventKind(StrEnum):
 Range = tuple[tuple[EventKind, str], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Affected:
+class Affected(NamedTuple):  # a tuple: matching makes tens of thousands of them
     """Which versions of one package an advisory means."""
 
     ecosystem: str  # as OSV writes it, with its release: "Debian:12", "PyPI"
@@ -34,8 +34,7 @@ class Affected:
     module: str = ""  # RHEL module and stream, `nodejs:12`; "" for packages outside of modules
 
 
-@dataclass(frozen=True, slots=True)
-class Advisory:
+class Advisory(NamedTuple):  # likewise
     """One record of a feed."""
 
     id: str

@@ -1,7 +1,6 @@
 """Advisories in memory: the same answers as the advisory file, from records given by hand."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, date, datetime
 from hashlib import sha256
 
@@ -39,7 +38,7 @@ class MemoryAdvisories:
                 for item in record.affected:
                     if (item.ecosystem, item.name) in names:
                         rows = found.setdefault((item.ecosystem, item.name), [])
-                        rows.append((replace(record, affected=()), item))
+                        rows.append((record._replace(affected=()), item))
         return found
 
     def cves(self, names: Collection[str]) -> Mapping[str, CveFacts]:

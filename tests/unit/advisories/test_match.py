@@ -36,7 +36,7 @@ def fixed(
     events = ((EventKind.INTRODUCED, "0"), (EventKind.FIXED, version))
     affected = Affected(ecosystem, package, (events,), state=state, module=module)  # type: ignore[arg-type]
     cves = (name,) if name.startswith("CVE") else ()
-    return replace(Advisory(name, cves=cves, affected=(affected,)), **more)  # type: ignore[arg-type]
+    return Advisory(name, cves=cves, affected=(affected,))._replace(**more)  # type: ignore[arg-type]
 
 
 def found(
