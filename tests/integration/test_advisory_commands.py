@@ -1,7 +1,9 @@
 """`advisories`, `vulnerabilities` and `sbom` as people run them, on images of the shared data."""
 
 import json
+import shutil
 from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,9 @@ from spdx_tools.spdx.parser.json.json_parser import parse_from_file
 from spdx_tools.spdx.validation.document_validator import validate_full_spdx_document
 
 from layerproof.cli.main import run
+from layerproof.feeds.build import build as build_file
+from layerproof.feeds.build import feed_of
+from layerproof.feeds.documents import containers
 from layerproof.testing.images import build, write_oci_layout
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -35,7 +40,13 @@ Run = Any
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if not DATA.is_dir():
         pytest.skip("the shared data is not here")
-    return tmp_path_factory.mktemp("commands")
+    folder = tmp_path_factory.mktemp("commands")
+    found = [c for name in ("alpine-secdb", "kev-eol") for c in containers(DATA / name)]
+    build_file(folder / "advisories.db", [feed_of(c, None, ()) for c in found], datetime.now(UTC))
+    (folder / "p.yaml").write_text(
+        "apiVersion: layerproof/v1\nkind: Policy\nrules: {vulnerable-package: {maxAgeDays: 9999}}\n"
+    )
+    return folder
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +62,10 @@ def output(capsys: pytest.CaptureFixture[str], *command: str, code: int = 0) -> 
     return capsys.readouterr().out
 
 
-def test_without_advisories_the_remedy_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_advisories_the_remedy_is_told(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("LAYERPROOF_ADVISORIES", str(tmp_path / "none.db"))
     assert run(["vulnerabilities", str(ALPINE)]) == 3
     assert "layerproof advisories update" in capsys.readouterr().err
     assert "no advisories yet" in output(capsys, "advisories", "status")
@@ -92,9 +106,6 @@ def test_a_check_names_the_layer_that_brought_it(
     app = build([{"srv/x": "x"}, {"lib/apk/db/installed": database}], base=base)
     write_oci_layout(folder / "i", {"base": base, "app": app})
     output(capsys, "trust", "add", "oci:i:base", "-r", "base")
-    Path("p.yaml").write_text(
-        "apiVersion: layerproof/v1\nkind: Policy\nrules: {vulnerable-package: {maxAgeDays: 9999}}\n"
-    )
     text = output(capsys, "check", "oci:i:app", "--policy", "p.yaml", code=1)
     assert "busybox 1.30.1-r2 has CVE-2021-28831 (high, fixed in 1.30.1-r5)" in text
     command = ("check", "oci:i:app", "--policy", "p.yaml", "-o", "json")
@@ -117,7 +128,14 @@ def test_vulnerabilities_of_one_package_are_told_together(
     assert "outdated-package, ignore: " in text
 
 
-def test_removing_a_feed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_removing_a_feed(
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    shutil.copy(folder / "advisories.db", tmp_path / "a.db")
+    monkeypatch.setenv("LAYERPROOF_ADVISORIES", str(tmp_path / "a.db"))
     output(capsys, "advisories", "remove", "kev-eol")
     assert "kev-eol" not in output(capsys, "advisories", "status")
     assert run(["advisories", "remove", "kev-eol"]) == 2

@@ -43,6 +43,7 @@ def gather(
     active = [record for record in trust if record.active(now)]
     base = 0 if whole else _sure_base(image, active)
     pushers = index.pushers_of_layers([layer.chain_id for layer in image.layers[base:]])
+    summaries = index.contents_summaries({layer.diff_id for layer in image.layers[base:]})
     found = releases(layer_facts.get(layer.diff_id) for layer in image.layers)
     layers = tuple(
         replace(
@@ -50,6 +51,7 @@ def gather(
             pushers=pushers.get(layer.chain_id, ()),
             scripts=scripts[layer.position],
             release=found[layer.position],
+            skipped=summaries[layer.diff_id].skipped if layer.diff_id in summaries else (),
         )
         for layer, chain in zip(image.layers, chains, strict=True)
     )

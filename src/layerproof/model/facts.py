@@ -36,6 +36,8 @@ class LayerFacts:
     integrity: Integrity = NO_INTEGRITY
     scripts: tuple[PackageScript, ...] = ()  # those that no layer below has
     pushers: tuple[Pusher, ...] = ()  # who pushed images that have the layer at this place
+    # what analysers could not use of the layer: analyser, path, reason
+    skipped: tuple[tuple[str, bytes, str], ...] = ()
     release: Release = NO_RELEASE  # that the layers up to this one say they are
 
 

@@ -10,7 +10,9 @@
 3. A VEX statement that says that it does not matter here is shown with its reason, and the
    vulnerability does not count.
 4. A package that only a lock file names may not be installed at all: it alerts, and no more.
-5. Without advisories for a package's ecosystem, or with advisories older than `maxAgeDays`, the
+5. A database of dpkg, apk or rpm that could not be read, or not wholly, may hide packages: the rule
+   cannot tell.
+6. Without advisories for a package's ecosystem, or with advisories older than `maxAgeDays`, the
    rule cannot tell.
 """
 
@@ -31,6 +33,7 @@ from layerproof.rules.text import plural, show_path, show_text
 MAX_FINDINGS = 200  # per layer, before the rest is summed up
 MAX_PACKAGES = 50  # that one finding names
 NEVER = 0
+_DATABASES = ("apk", "dpkg", "rpm")  # analysers of what lists a whole system's packages
 
 _SEVERITIES = {
     Level.UNKNOWN: Severity.HIGH,
@@ -93,6 +96,7 @@ class VulnerablePackage:
         layer: LayerFacts,
         brought: Sequence[Instance],
     ) -> Iterator[Finding]:
+        yield from self._unread(facts, layer)
         if not brought:
             return
         if facts.advice is None:
@@ -117,6 +121,19 @@ class VulnerablePackage:
             yield self._rest(facts, layer, counting[MAX_FINDINGS:])
 
     # --- what cannot be told ---
+
+    def _unread(self, facts: ImageFacts, layer: LayerFacts) -> Iterator[Finding]:
+        unread = [item for item in layer.skipped if item[0] in _DATABASES]
+        if unread:
+            _, path, reason = unread[0]
+            yield self._unknown(
+                facts,
+                layer,
+                "a package database was not read wholly, and may hide packages: "
+                f"{show_path(path)}: {show_text(reason)}",
+                "rebuild the layer with an intact package database",
+                {"path": show_path(path), "reason": show_text(reason), "total": len(unread)},
+            )
 
     def _not_covered(
         self,

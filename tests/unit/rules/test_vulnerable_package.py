@@ -240,6 +240,16 @@ def test_an_ecosystem_without_advisories_is_said_plainly() -> None:
     assert finding.remedy == "layerproof advisories update Debian"
 
 
+def test_a_database_that_cannot_be_read_hides_nothing_in_silence() -> None:
+    for path, data in (
+        ("var/lib/rpm/rpmdb.sqlite", b"SQLite format 3\0" + bytes(50)),
+        (STATUS, (BASH + CURL).replace("Version: 7", "Version: \x1b7")),
+    ):
+        (finding,) = judge(advisory(), image=build([{path: data}], base=BASE)).of(RULE)
+        assert finding.status is Status.UNKNOWN
+        assert "may hide packages" in finding.message
+
+
 def test_old_advisories_are_said_plainly() -> None:
     (finding,) = judge(as_of=timedelta(days=15)).of(RULE)
     assert (finding.status, "15 days old" in finding.message) == (Status.UNKNOWN, True)
