@@ -30,6 +30,7 @@ from tests.contract.index_examples import (
     verdict_record,
     withdrawal,
 )
+from tests.postgres import fresh_database
 
 from layerproof.engine.ports import ContentsSummary, Hit, Index, PackageList
 from layerproof.model.contents import BlobRecord, Contents
@@ -62,7 +63,13 @@ def sqlalchemy_on_sqlite(folder: Path) -> Index:
     return SqlIndex(SqlAlchemyExecutor(sqlite_engine(folder / "index.db")))
 
 
-KINDS: list[Callable[[Path], Index]] = [memory, sqlite, sqlalchemy_on_sqlite]
+def postgresql(_: Path) -> Index:
+    from layerproof.store.postgresql import open_postgresql
+
+    return open_postgresql(fresh_database())
+
+
+KINDS: list[Callable[[Path], Index]] = [memory, sqlite, sqlalchemy_on_sqlite, postgresql]
 
 
 @pytest.fixture(params=KINDS, ids=lambda kind: kind.__name__)

@@ -11,14 +11,17 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Protocol
 
+from layerproof.model.activity import Activity
 from layerproof.model.contents import BlobRecord, ChainRecord, Contents
 from layerproof.model.digest import ChainId, DiffId, Digest
 from layerproof.model.event import Event
-from layerproof.model.identity import Pusher
+from layerproof.model.identity import Account, Pusher
 from layerproof.model.image import Descriptor, Image, Layer, Platform
 from layerproof.model.ownership import PackageScript
 from layerproof.model.package import Package, PackageChange
+from layerproof.model.page import Cursor, Page
 from layerproof.model.record import VerdictRecord
+from layerproof.model.retention import Pruned, Retention
 from layerproof.model.trust import TrustRecord
 from layerproof.model.withdrawal import Withdrawal
 
@@ -199,6 +202,11 @@ class Index(Protocol):
     def images(self) -> Iterator[ImageRecord]:
         """All of them, newest first, streamed."""
 
+    def images_page(
+        self, limit: int, after: Cursor | None = None, part: str = ""
+    ) -> Page[ImageRecord]:
+        """Some of them, newest first; with `part`, those that have it in one of their names."""
+
     def images_with_chain(self, chain_id: ChainId) -> list[ImageRecord]:
         """Those that hold this layer at this place."""
 
@@ -249,6 +257,23 @@ class Index(Protocol):
     ) -> Mapping[Digest, tuple[Pusher, ...]]:
         """By manifest digest, who pushed it, likewise; the index need not know the image."""
 
+    def events_page(self, limit: int, after: Cursor | None = None, **wanted: str) -> Page[Event]:
+        """Some of them, newest first. `wanted`: kind, registry, repository, account; "" is any."""
+
+    def activity_of_layers(
+        self, chain_ids: Collection[ChainId]
+    ) -> Mapping[ChainId, tuple[Activity, ...]]:
+        """By layer, the earliest first, what was done with it and with the images of the index that
+        hold it at its place. Layers with which nothing was done are absent. It outlives events."""
+
+    def activity_of_images(
+        self, manifests: Collection[Digest]
+    ) -> Mapping[Digest, tuple[Activity, ...]]:
+        """By manifest digest, likewise; the index need not know the image."""
+
+    def accounts(self) -> list[Account]:
+        """Every account that did something, by registry and name."""
+
     # --- withdrawals ---
     def put_withdrawals(self, records: Sequence[Withdrawal]) -> None:
         """Insert, or replace the records of the same ids (release). All or none."""
@@ -263,7 +288,7 @@ class Index(Protocol):
 
     # --- verdicts ---
     def state(self) -> str:
-        """Another text after every change of images, trust, events and withdrawals: a verdict that
+        """Another text after every change of images, trust, pushes and withdrawals: a verdict that
         was made in this state holds in it. Contents and chains are not counted, because verdicts
         name the analysers that made these."""
 
@@ -278,6 +303,16 @@ class Index(Protocol):
 
     def verdicts(self, reference: str = "") -> Iterator[VerdictRecord]:
         """All, or those of one reference, newest first, streamed."""
+
+    def verdicts_page(
+        self, limit: int, after: Cursor | None = None, *, reference: str = "", decision: str = ""
+    ) -> Page[VerdictRecord]:
+        """Some of them, newest first; of one reference, of one decision, where given."""
+
+    # --- retention ---
+    def prune(self, kept: Retention) -> Pruned:
+        """Delete what is older than the retention says, in bounded transactions; images with all
+        that only they hold."""
 
     # --- small cached documents (a parsed policy by the digest of its file) ---
     def cached(self, key: str) -> bytes | None:

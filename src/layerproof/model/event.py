@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from layerproof.model.digest import Digest
+from layerproof.model.digest import ChainId, Digest
 
 
 class EventKind(StrEnum):
@@ -37,3 +37,7 @@ class Event:
     account: str = ""  # as the registry names it
     address: str = ""  # IP address of whoever asked
     details: Mapping[str, object] = field(default_factory=dict)  # plain JSON values
+    country: str = ""  # ISO 3166-1 alpha-2 of the address, or the operator's name of an own network
+    host: str = ""  # where something started, stopped or was seen
+    blob_digest: Digest | None = None  # of a mount: the layer as it is stored
+    chain_id: ChainId | None = None  # of a start or stop: the top layer that ran

@@ -1,9 +1,11 @@
 """Who pushes: what events tell of it, and whom a policy trusts."""
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
+
+from layerproof.model.event import EventKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +15,17 @@ class Pusher:
     registry: str  # host[:port], as in references
     account: str
     first_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account of a registry, as events show it. Times are aware, UTC."""
+
+    registry: str
+    account: str
+    first_at: datetime
+    last_at: datetime
+    counts: Mapping[EventKind, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

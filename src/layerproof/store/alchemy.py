@@ -1,10 +1,21 @@
-"""Any database that SQLAlchemy speaks to, by the same named statements."""
+"""Any database that SQLAlchemy speaks to, by the same named statements.
 
+1. One writer at a time, as the contract of `Executor.write` says: on SQLite by its lock, on
+   PostgreSQL by an advisory lock of the transaction (PostgreSQL documentation, section 13.3.5). So
+   keys grow in the order in which transactions become visible, and nobody reads between two rows.
+2. A reading transaction on PostgreSQL sees one state: REPEATABLE READ (section 13.2.2).
+3. The right to read a layer is an advisory lock of a connection of its own: it ends with the
+   connection, however its holder ends.
+4. Connections must not be carried across a fork: a child forgets them without closing them.
+"""
+
+import os
+import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, Executable, Insert
+from sqlalchemy import Connection, CursorResult, Engine, Executable, Insert, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from layerproof.errors import IndexUnavailableError
@@ -14,6 +25,10 @@ from layerproof.store.codec import DamagedRowError
 from layerproof.store.executor import Row, Session
 from layerproof.store.statements import inserted, statements
 
+WRITING = 0x4C507266  # advisory lock of whoever writes
+_READING = text("SELECT pg_advisory_lock(:key)")
+_DIGITS = 15  # hex digits of a digest that make a lock's number: below 2**60
+
 
 class SqlAlchemyExecutor:
     """Transactions on an engine, which decides about pooling, isolation and time limits."""
@@ -21,38 +36,63 @@ class SqlAlchemyExecutor:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._statements = statements(engine.dialect.name)
+        self._postgresql = engine.dialect.name == "postgresql"
+        _EXECUTORS.add(self)
 
     def read(self) -> AbstractContextManager[Session]:
-        """A transaction. Raises IndexUnavailableError."""
-        return self._transaction()
+        """A transaction that sees one state. Raises IndexUnavailableError."""
+        return self._transaction(writing=False)
 
     def write(self) -> AbstractContextManager[Session]:
-        """A transaction. Raises IndexUnavailableError."""
-        return self._transaction()
+        """A transaction that no other writer runs beside. Raises IndexUnavailableError."""
+        return self._transaction(writing=True)
 
     def claim(self, diff_id: DiffId) -> AbstractContextManager[None]:
-        """The right to read a layer; so far among the processes of one machine, on SQLite."""
-        database = self._engine.url.database
-        if self._engine.dialect.name != "sqlite" or not database:
-            raise IndexUnavailableError(
-                f"layers cannot be claimed on {self._engine.dialect.name}",
-                where=self._engine.url.render_as_string(hide_password=True),
-                remedy="index into an SQLite file",
-            )
-        return claim(Path(database), diff_id)
+        """The right to read a layer, on every machine that uses the database."""
+        if self._postgresql:
+            return self._claimed(int(diff_id.hex[:_DIGITS], 16))
+        return claim(Path(str(self._engine.url.database)), diff_id)
 
     def close(self) -> None:
         """Close the engine's connections; it opens new ones when asked."""
         self._engine.dispose()
 
+    def forget(self) -> None:
+        """In a forked child: the connections are the parent's."""
+        self._engine.dispose(close=False)
+
     @contextmanager
-    def _transaction(self) -> Iterator[Session]:
-        try:
-            with self._engine.begin() as connection:
+    def _transaction(self, *, writing: bool) -> Iterator[Session]:
+        with self._translated(), self._engine.connect() as connection:
+            if self._postgresql and not writing:
+                connection = connection.execution_options(  # noqa: PLW2901  because it is the same
+                    isolation_level="REPEATABLE READ", postgresql_readonly=True
+                )
+            with connection.begin():
+                if self._postgresql and writing:
+                    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITING})")
                 yield _AlchemySession(connection, self._statements)
-        except (SQLAlchemyError, DamagedRowError) as error:
+
+    @contextmanager
+    def _claimed(self, key: int) -> Iterator[None]:
+        with self._translated():
+            connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        try:
+            with self._translated():
+                connection.execute(_READING, {"key": key})
+            yield
+        finally:
+            with self._translated():
+                connection.invalidate()  # not back into the pool: the lock goes with it
+                connection.close()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except (SQLAlchemyError, DamagedRowError, UnicodeDecodeError) as error:
             raise IndexUnavailableError(
-                f"the index failed: {getattr(error, 'orig', None) or error}",
+                f"the index failed: {_first_line(getattr(error, 'orig', None) or error)}",
                 where=self._engine.url.render_as_string(hide_password=True),
                 remedy="check that its database is there, reachable and has room",
             ) from error
@@ -77,8 +117,9 @@ class _AlchemySession:
         )
         return (tuple(row) for row in result)
 
-    def run(self, statement: str, /, **parameters: object) -> None:
-        self._connection.execute(self._statements[statement], parameters)
+    def run(self, statement: str, /, **parameters: object) -> int:
+        result = self._connection.execute(self._statements[statement], parameters)
+        return result.rowcount if isinstance(result, CursorResult) else 0
 
     def run_many(self, statement: str, rows: Iterable[Sequence[object]], /) -> None:
         insert = self._statements[statement]
@@ -87,3 +128,19 @@ class _AlchemySession:
         batch = [dict(zip(names, row, strict=True)) for row in rows]
         if batch:  # because SQLAlchemy takes an empty list for one row without values
             self._connection.execute(insert, batch)
+
+
+def _first_line(error: object) -> str:
+    """Drivers add hints and the statement on further lines."""
+    return str(error).partition("\n")[0]
+
+
+_EXECUTORS: "weakref.WeakSet[SqlAlchemyExecutor]" = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for executor in _EXECUTORS:
+        executor.forget()
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -19,6 +19,7 @@ from layerproof.model.change import ChangeKind
 from layerproof.model.digest import Digest
 from layerproof.model.ownership import Alteration, AlteredFile, ForeignFile, Integrity
 from layerproof.model.package import Package, PackageChange, PackageChangeKind, PackageType
+from layerproof.model.page import NEWEST, Cursor
 
 MARK = "\x1f"
 COMPRESS_FROM = 512  # bytes; shorter documents fit on a page anyway
@@ -100,6 +101,22 @@ def micros(time: datetime) -> int:
 def unmicros(value: int) -> datetime:
     """The time, in UTC."""
     return _EPOCH + timedelta(microseconds=value)
+
+
+def micros_or_none(time: datetime | None) -> int | None:
+    """A time that may be missing, as microseconds."""
+    return None if time is None else micros(time)
+
+
+def unmicros_or_none(value: int | None) -> datetime | None:
+    """The time, in UTC, if there is one."""
+    return None if value is None else unmicros(value)
+
+
+def before(after: Cursor | None) -> dict[str, int]:
+    """Parameters of a page's query: what is older than the last row of the page before."""
+    cursor = after or NEWEST
+    return {"before_at": cursor.at, "before_id": cursor.key}
 
 
 def path(value: bytes) -> str:

@@ -1,15 +1,13 @@
 """Events, as rows."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from layerproof.model.digest import ChainId, Digest
 from layerproof.model.event import Event, EventKind
-from layerproof.model.identity import Pusher
-from layerproof.store import codec
+from layerproof.model.page import Cursor, Page
+from layerproof.store import activity_rows, codec, counter_rows
 from layerproof.store.executor import Executor, Session, rows_for
-
-D = TypeVar("D", bound=Digest)
 
 
 def write(executor: Executor, events: Sequence[Event]) -> int:
@@ -18,7 +16,12 @@ def write(executor: Executor, events: Sequence[Event]) -> int:
     with executor.write() as session:
         known = {name for (name,) in rows_for(session, "event_identities", list(unique))}
         new = [item for item in reversed(unique.items()) if item[0] not in known]
-        session.run_many("put_event", [_columns(identity, event) for identity, event in new])
+        if new:
+            session.run_many("put_event", [_columns(identity, event) for identity, event in new])
+            activity_rows.add(session, [event for _, event in new])
+        # Verdicts depend on who pushed an image, and on no other event.
+        if any(event.kind is EventKind.PUSH and event.manifest_digest for _, event in new):
+            counter_rows.change_state(session)
     return len(new)
 
 
@@ -27,34 +30,18 @@ def read_all(session: Session) -> Iterator[Event]:
     return (_event(row) for row in session.stream("events"))
 
 
-def pushers_of_chains(
-    session: Session, chain_ids: Collection[ChainId]
-) -> dict[ChainId, tuple[Pusher, ...]]:
-    """By layer, who pushed images that hold it at its place."""
-    keys = [codec.raw(chain_id) for chain_id in chain_ids]
-    return _pushers(ChainId, rows_for(session, "pushers_of_chains", keys))
-
-
-def pushers_of_manifests(
-    session: Session, digests: Collection[Digest]
-) -> dict[Digest, tuple[Pusher, ...]]:
-    """By manifest, who pushed it."""
-    keys = [codec.raw(digest) for digest in digests]
-    return _pushers(Digest, rows_for(session, "pushers_of_manifests", keys))
-
-
-def _pushers(kind: type[D], rows: Iterable[Sequence[Any]]) -> dict[D, tuple[Pusher, ...]]:
-    found: dict[D, list[Pusher]] = {}
-    with codec.decoding("row of an event"):
-        for digest, registry, account, at in rows:
-            pusher = Pusher(codec.untext(registry), codec.untext(account), codec.unmicros(at))
-            found.setdefault(codec.digest(kind, digest), []).append(pusher)
-    return {key: tuple(sorted(listed, key=order)) for key, listed in found.items()}
-
-
-def order(pusher: Pusher) -> tuple[object, ...]:
-    """The earliest first."""
-    return pusher.first_at, pusher.registry, pusher.account
+def page(session: Session, limit: int, after: Cursor | None, wanted: dict[str, str]) -> Page[Event]:
+    """Some of them, newest first. `wanted`: kind, registry, repository, account, where given."""
+    rows = session.rows(
+        "events_page",
+        **codec.before(after),
+        limit=limit + 1,
+        **{
+            f"wanted_{name}": codec.text(wanted.get(name, ""))
+            for name in ("kind", "registry", "repository", "account")
+        },
+    )
+    return Page.of([(_event(row), Cursor(row[3], row[0])) for row in rows], limit)
 
 
 def _columns(identity: str, event: Event) -> tuple[object, ...]:
@@ -69,11 +56,16 @@ def _columns(identity: str, event: Event) -> tuple[object, ...]:
         codec.text(event.account),
         codec.text(event.address),
         codec.document(dict(event.details)),
+        codec.text(event.country),
+        codec.text(event.host),
+        codec.raw_or_none(event.blob_digest),
+        codec.raw_or_none(event.chain_id),
     )
 
 
 def _event(row: Sequence[Any]) -> Event:
-    _, identity, kind, at, registry, repository, tag, manifest, account, address, document = row
+    _, identity, kind, at, registry, repository, tag, manifest, account, address, *rest = row
+    document, country, host, blob, chain = rest
     with codec.decoding("row of an event"):
         return Event(
             identity=codec.untext(identity),
@@ -86,4 +78,8 @@ def _event(row: Sequence[Any]) -> Event:
             account=codec.untext(account),
             address=codec.untext(address),
             details=codec.undocument(document),
+            country=codec.untext(country),
+            host=codec.untext(host),
+            blob_digest=codec.digest_or_none(Digest, blob),
+            chain_id=codec.digest_or_none(ChainId, chain),
         )

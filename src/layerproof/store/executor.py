@@ -26,8 +26,8 @@ class Session(Protocol):
     def stream(self, statement: str, /, **parameters: object) -> Iterator[Row]:
         """Run a query and fetch as the caller iterates, inside the transaction only."""
 
-    def run(self, statement: str, /, **parameters: object) -> None:
-        """Run a statement that yields no rows."""
+    def run(self, statement: str, /, **parameters: object) -> int:
+        """Run a statement that yields no rows; how many it touched."""
 
     def run_many(self, statement: str, rows: Iterable[Sequence[object]], /) -> None:
         """Run an insert once per row; its values stand in the order of the table's columns."""

@@ -15,7 +15,8 @@ from layerproof.engine.ports import Hit, ImageRecord
 from layerproof.model.contents import ChainRecord
 from layerproof.model.digest import ChainId, DiffId, Digest
 from layerproof.model.image import Descriptor, History, Image, Layer, Platform
-from layerproof.store import codec, layer_rows
+from layerproof.model.page import Cursor, Page
+from layerproof.store import codec, counter_rows, layer_rows
 from layerproof.store.executor import Executor, Row, Session, rows_for
 
 # An image to read: its key, and which view under which name; `records` chooses what is None.
@@ -52,6 +53,7 @@ def write(
         # Not updated but made anew: among names seen at the same moment the last one is newest.
         session.run("drop_name", **name)
         session.run("put_name", seen_at=seen_at, **name)
+        counter_rows.change_state(session)
 
 
 def by_config(session: Session, digest: Digest) -> ImageRecord | None:
@@ -80,6 +82,24 @@ def with_chain(session: Session, chain_id: ChainId) -> list[ImageRecord]:
     """Those that hold this layer, newest first."""
     rows = session.rows("images_with_chain", chain_id=codec.raw(chain_id))
     return records(session, [(image, None, None) for (image,) in rows])
+
+
+def page(session: Session, limit: int, after: Cursor | None, part: str) -> Page[ImageRecord]:
+    """Some of them, newest first; those with `part` in a name, if it is given."""
+    asked = {**codec.before(after), "limit": limit + 1}
+    rows = (
+        session.rows("images_page_named", part=_literal(codec.text(part)), **asked)
+        if part
+        else session.rows("images_page", **asked)
+    )
+    found = records(session, [(key, None, None) for key, _ in rows])
+    cursors = [Cursor(indexed_at, key) for key, indexed_at in rows]
+    return Page.of(list(zip(found, cursors, strict=True)), limit)
+
+
+def _literal(part: str) -> str:
+    """The text with the signs of LIKE taken literally."""
+    return part.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
 def with_tops(session: Session, chain_ids: Collection[ChainId]) -> list[ImageRecord]:

@@ -5,22 +5,28 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 
 from layerproof.engine.ports import ContentsSummary, Hit, ImageRecord, PackageList
+from layerproof.model.activity import Activity
 from layerproof.model.contents import BlobRecord, ChainRecord, Contents
 from layerproof.model.digest import ChainId, DiffId, Digest
 from layerproof.model.event import Event
-from layerproof.model.identity import Pusher
+from layerproof.model.identity import Account, Pusher
 from layerproof.model.image import Image
 from layerproof.model.ownership import PackageScript
 from layerproof.model.package import Package, PackageChange
+from layerproof.model.page import Cursor, Page
 from layerproof.model.record import VerdictRecord
+from layerproof.model.retention import Pruned, Retention
 from layerproof.model.trust import TrustRecord
 from layerproof.model.withdrawal import Withdrawal
 from layerproof.store import (
+    activity_rows,
     codec,
     contents_rows,
+    counter_rows,
     event_rows,
     image_rows,
     layer_rows,
+    retention_rows,
     trust_rows,
     verdict_rows,
     withdrawal_rows,
@@ -152,6 +158,13 @@ class SqlIndex:
         with self._executor.read() as session:
             return image_rows.with_tops(session, chain_ids)
 
+    def images_page(
+        self, limit: int, after: Cursor | None = None, part: str = ""
+    ) -> Page[ImageRecord]:
+        """Some of them, newest first."""
+        with self._executor.read() as session:
+            return image_rows.page(session, limit, after, part)
+
     # --- search ---
 
     def layers_with_path_hash(self, crc32: int) -> list[DiffId]:
@@ -209,14 +222,38 @@ class SqlIndex:
     ) -> Mapping[ChainId, tuple[Pusher, ...]]:
         """By layer, who pushed images that hold it at its place."""
         with self._executor.read() as session:
-            return event_rows.pushers_of_chains(session, chain_ids)
+            return activity_rows.pushers_of_chains(session, chain_ids)
 
     def pushers_of_images(
         self, manifests: Collection[Digest]
     ) -> Mapping[Digest, tuple[Pusher, ...]]:
         """By manifest digest, who pushed it."""
         with self._executor.read() as session:
-            return event_rows.pushers_of_manifests(session, manifests)
+            return activity_rows.pushers_of_manifests(session, manifests)
+
+    def events_page(self, limit: int, after: Cursor | None = None, **wanted: str) -> Page[Event]:
+        """Some of them, newest first."""
+        with self._executor.read() as session:
+            return event_rows.page(session, limit, after, wanted)
+
+    def activity_of_layers(
+        self, chain_ids: Collection[ChainId]
+    ) -> Mapping[ChainId, tuple[Activity, ...]]:
+        """By layer, what was done with images that hold it at its place."""
+        with self._executor.read() as session:
+            return activity_rows.of_chains(session, chain_ids)
+
+    def activity_of_images(
+        self, manifests: Collection[Digest]
+    ) -> Mapping[Digest, tuple[Activity, ...]]:
+        """By manifest digest, what was done with it."""
+        with self._executor.read() as session:
+            return activity_rows.of_manifests(session, manifests)
+
+    def accounts(self) -> list[Account]:
+        """Every account that did something."""
+        with self._executor.read() as session:
+            return activity_rows.accounts(session)
 
     # --- withdrawals ---
 
@@ -241,7 +278,7 @@ class SqlIndex:
     def state(self) -> str:
         """Another text after every change that may matter to a verdict."""
         with self._executor.read() as session:
-            return verdict_rows.state(session)
+            return counter_rows.state(session)
 
     def put_verdict(self, record: VerdictRecord) -> None:
         """Insert, or replace the record of the same id."""
@@ -261,6 +298,19 @@ class SqlIndex:
         """All, or those of one reference, newest first, streamed."""
         with self._executor.read() as session:
             yield from verdict_rows.read_all(session, reference)
+
+    def verdicts_page(
+        self, limit: int, after: Cursor | None = None, *, reference: str = "", decision: str = ""
+    ) -> Page[VerdictRecord]:
+        """Some of them, newest first."""
+        with self._executor.read() as session:
+            return verdict_rows.page(session, limit, after, reference, decision)
+
+    # --- retention ---
+
+    def prune(self, kept: Retention) -> Pruned:
+        """Delete what is older than the retention says."""
+        return retention_rows.prune(self._executor, kept)
 
     # --- small cached documents ---
 

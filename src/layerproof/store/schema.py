@@ -17,6 +17,7 @@ from sqlalchemy import (
     BigInteger,
     Column,
     ForeignKey,
+    Index,
     Integer,
     LargeBinary,
     MetaData,
@@ -279,6 +280,29 @@ event = Table(
     Column("account", Text, nullable=False),
     Column("address", Text, nullable=False),
     Column("document", LargeBinary, nullable=False),  # document
+    Column("country", Text, nullable=False, server_default=""),
+    Column("host", Text, nullable=False, server_default=""),
+    Column("blob_digest", LargeBinary),  # of a mount: the layer as it is stored
+    Column("chain_id", LargeBinary),  # of a start or stop: the top layer that ran
+)
+
+# Events that say the same but for their time, added up: what stays when events are pruned.
+activity = Table(
+    "activity",
+    metadata,
+    _key(),
+    Column("identity", LargeBinary, nullable=False, unique=True),  # sha256 over what they say
+    Column("manifest_digest", LargeBinary, index=True),
+    Column("chain_id", LargeBinary, index=True),
+    Column("kind", Text, nullable=False),
+    Column("registry", Text, nullable=False),
+    Column("repository", Text, nullable=False),
+    Column("account", Text, nullable=False, index=True),
+    Column("country", Text, nullable=False),
+    Column("host", Text, nullable=False),
+    Column("first_at", BigInteger, nullable=False),
+    Column("last_at", BigInteger, nullable=False),
+    Column("count", BigInteger, nullable=False),
 )
 
 verdict = Table(
@@ -309,6 +333,101 @@ withdrawal = Table(
     Column("released_by", Text, nullable=False),
     Column("released_at", BigInteger),
     Column("release_reason", Text, nullable=False),
+)
+
+# --- the service -------------------------------------------------------------------------------
+
+# Numbers that only grow, such as the state that verdicts were made in.
+counter = Table(
+    "counter",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# Work that waits, where the database brings no queue of its own.
+job = Table(
+    "job",
+    metadata,
+    _key(),
+    Column("name", Text, nullable=False, index=True),  # the job's key
+    Column("turn", Text, nullable=False),  # jobs of the same one run one after the other
+    Column("kind", Text, nullable=False),
+    Column("arguments", LargeBinary, nullable=False),  # document
+    Column("priority", Integer, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("queued_at", BigInteger, nullable=False),
+    Column("due_at", BigInteger),
+    Column("started_at", BigInteger),
+    Column("ended_at", BigInteger),
+    Column("alive_at", BigInteger),  # when its worker last said that it lives
+    Column("worker", Text, nullable=False),
+    Index("ix_job_state_priority", "state", "priority"),
+)
+
+# What a worker says of its job, whichever queue it came from.
+job_report = Table(
+    "job_report",
+    metadata,
+    Column("job_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("progress", LargeBinary, nullable=False),  # document
+    Column("error", LargeBinary, nullable=False),  # document
+    Column("reported_at", BigInteger, nullable=False, index=True),
+)
+
+access_token = Table(
+    "access_token",
+    metadata,
+    _key(),
+    Column("name", Text, nullable=False, unique=True),  # the token's id
+    Column("title", Text, nullable=False),  # its name, as people call it
+    Column("role", Text, nullable=False),
+    Column("digest", LargeBinary, nullable=False, unique=True),  # sha256 of the token
+    Column("created_by", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("revoked_by", Text, nullable=False),
+    Column("revoked_at", BigInteger),
+    Column("registry", Text, nullable=False),
+)
+
+# Who changed what; rows are only ever added.
+audit = Table(
+    "audit",
+    metadata,
+    _key(),
+    Column("at", BigInteger, nullable=False, index=True),
+    Column("actor", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("details", LargeBinary, nullable=False),  # document
+)
+
+policy_revision = Table(
+    "policy_revision",
+    metadata,
+    _key(),
+    Column("text", LargeBinary, nullable=False),
+    Column("put_by", Text, nullable=False),
+    Column("put_at", BigInteger, nullable=False),
+    Column("reason", Text, nullable=False),
+)
+
+made_exception = Table(
+    "made_exception",
+    metadata,
+    _key(),
+    Column("name", Text, nullable=False, unique=True),  # the record's id
+    Column("document", LargeBinary, nullable=False),  # document
+    Column("made_by", Text, nullable=False),
+    Column("made_at", BigInteger, nullable=False),
+    Column("ended_by", Text, nullable=False),
+    Column("ended_at", BigInteger),
 )
 
 # --- small cached documents --------------------------------------------------------------------

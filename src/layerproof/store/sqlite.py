@@ -251,8 +251,8 @@ class _SqliteSession:
     def stream(self, statement: str, /, **parameters: object) -> Iterator[Row]:
         return iter(self._connection.execute(*_bound(statement, parameters)))
 
-    def run(self, statement: str, /, **parameters: object) -> None:
-        self._connection.execute(*_bound(statement, parameters))
+    def run(self, statement: str, /, **parameters: object) -> int:
+        return self._connection.execute(*_bound(statement, parameters)).rowcount
 
     def run_many(self, statement: str, rows: Iterable[Sequence[object]], /) -> None:
         self._connection.executemany(_positional(statement), rows)

@@ -9,7 +9,7 @@ a list of parameters.
 from collections.abc import Mapping
 
 # Every revision of the schema that this version can read, oldest first.
-REVISIONS: tuple[str, ...] = ("0001", "0002", "0003",)
+REVISIONS: tuple[str, ...] = ("0001", "0002", "0003", "0005",)
 HEAD = REVISIONS[-1]
 
 APPLICATION_ID = 0x4C507266
@@ -17,16 +17,36 @@ APPLICATION_ID = 0x4C507266
 SCHEMA: tuple[str, ...] = (
     "CREATE TABLE alembic_version ( version_num VARCHAR(32) NOT NULL, CONSTRAINT "
     "alembic_version_pkc PRIMARY KEY (version_num) )",
+    "CREATE TABLE access_token ( id INTEGER NOT NULL, name TEXT NOT NULL, title TEXT NOT "
+    "NULL, role TEXT NOT NULL, digest BLOB NOT NULL, created_by TEXT NOT NULL, created_at "
+    "BIGINT NOT NULL, expires_at BIGINT NOT NULL, revoked_by TEXT NOT NULL, revoked_at "
+    "BIGINT, registry TEXT NOT NULL, CONSTRAINT pk_access_token PRIMARY KEY (id), CONSTRAINT "
+    "uq_access_token_name UNIQUE (name), CONSTRAINT uq_access_token_digest UNIQUE (digest) )",
+    "CREATE TABLE activity ( id INTEGER NOT NULL, identity BLOB NOT NULL, manifest_digest "
+    "BLOB, chain_id BLOB, kind TEXT NOT NULL, registry TEXT NOT NULL, repository TEXT NOT "
+    "NULL, account TEXT NOT NULL, country TEXT NOT NULL, host TEXT NOT NULL, first_at BIGINT "
+    "NOT NULL, last_at BIGINT NOT NULL, count BIGINT NOT NULL, CONSTRAINT pk_activity PRIMARY "
+    "KEY (id), CONSTRAINT uq_activity_identity UNIQUE (identity) )",
+    "CREATE INDEX ix_activity_account ON activity (account)",
+    "CREATE INDEX ix_activity_chain_id ON activity (chain_id)",
+    "CREATE INDEX ix_activity_manifest_digest ON activity (manifest_digest)",
     "CREATE TABLE analyser_set ( id INTEGER NOT NULL, names TEXT NOT NULL, CONSTRAINT "
     "pk_analyser_set PRIMARY KEY (id), CONSTRAINT uq_analyser_set_names UNIQUE (names) )",
+    "CREATE TABLE audit ( id INTEGER NOT NULL, at BIGINT NOT NULL, actor TEXT NOT NULL, role "
+    "TEXT NOT NULL, action TEXT NOT NULL, target TEXT NOT NULL, address TEXT NOT NULL, "
+    "outcome TEXT NOT NULL, details BLOB NOT NULL, CONSTRAINT pk_audit PRIMARY KEY (id) )",
+    "CREATE INDEX ix_audit_at ON audit (at)",
     "CREATE TABLE blob ( digest BLOB NOT NULL, diff_id BLOB NOT NULL, size BIGINT NOT NULL, "
     "media_type TEXT NOT NULL, CONSTRAINT pk_blob PRIMARY KEY (digest) ) WITHOUT ROWID",
     "CREATE TABLE cached ( \"key\" TEXT NOT NULL, value BLOB NOT NULL, CONSTRAINT pk_cached "
     "PRIMARY KEY (\"key\") )",
+    "CREATE TABLE counter ( name TEXT NOT NULL, value BIGINT NOT NULL, CONSTRAINT pk_counter "
+    "PRIMARY KEY (name) ) WITHOUT ROWID",
     "CREATE TABLE event ( id INTEGER NOT NULL, identity TEXT NOT NULL, kind TEXT NOT NULL, at "
     "BIGINT NOT NULL, registry TEXT NOT NULL, repository TEXT NOT NULL, tag TEXT NOT NULL, "
     "manifest_digest BLOB, account TEXT NOT NULL, address TEXT NOT NULL, document BLOB NOT "
-    "NULL, CONSTRAINT pk_event PRIMARY KEY (id), CONSTRAINT uq_event_identity UNIQUE "
+    "NULL, country TEXT DEFAULT '' NOT NULL, host TEXT DEFAULT '' NOT NULL, blob_digest BLOB, "
+    "chain_id BLOB, CONSTRAINT pk_event PRIMARY KEY (id), CONSTRAINT uq_event_identity UNIQUE "
     "(identity) )",
     "CREATE INDEX ix_event_at ON event (at)",
     "CREATE INDEX ix_event_manifest_digest ON event (manifest_digest)",
@@ -34,10 +54,27 @@ SCHEMA: tuple[str, ...] = (
     "NULL, indexed_at BIGINT NOT NULL, CONSTRAINT pk_image PRIMARY KEY (id), CONSTRAINT "
     "uq_image_config_digest UNIQUE (config_digest) )",
     "CREATE INDEX ix_image_indexed_at ON image (indexed_at)",
+    "CREATE TABLE job ( id INTEGER NOT NULL, name TEXT NOT NULL, turn TEXT NOT NULL, kind "
+    "TEXT NOT NULL, arguments BLOB NOT NULL, priority INTEGER NOT NULL, state TEXT NOT NULL, "
+    "attempts INTEGER NOT NULL, queued_at BIGINT NOT NULL, due_at BIGINT, started_at BIGINT, "
+    "ended_at BIGINT, alive_at BIGINT, worker TEXT NOT NULL, CONSTRAINT pk_job PRIMARY KEY "
+    "(id) )",
+    "CREATE INDEX ix_job_name ON job (name)",
+    "CREATE INDEX ix_job_state_priority ON job (state, priority)",
+    "CREATE TABLE job_report ( job_id BIGINT NOT NULL, progress BLOB NOT NULL, error BLOB NOT "
+    "NULL, reported_at BIGINT NOT NULL, CONSTRAINT pk_job_report PRIMARY KEY (job_id) )",
+    "CREATE INDEX ix_job_report_reported_at ON job_report (reported_at)",
     "CREATE TABLE layer ( id INTEGER NOT NULL, chain_id BLOB NOT NULL, parent BLOB, position "
     "INTEGER NOT NULL, diff_id BLOB NOT NULL, CONSTRAINT pk_layer PRIMARY KEY (id), "
     "CONSTRAINT uq_layer_chain_id UNIQUE (chain_id) )",
     "CREATE INDEX ix_layer_diff_id ON layer (diff_id)",
+    "CREATE TABLE made_exception ( id INTEGER NOT NULL, name TEXT NOT NULL, document BLOB NOT "
+    "NULL, made_by TEXT NOT NULL, made_at BIGINT NOT NULL, ended_by TEXT NOT NULL, ended_at "
+    "BIGINT, CONSTRAINT pk_made_exception PRIMARY KEY (id), CONSTRAINT uq_made_exception_name "
+    "UNIQUE (name) )",
+    "CREATE TABLE policy_revision ( id INTEGER NOT NULL, text BLOB NOT NULL, put_by TEXT NOT "
+    "NULL, put_at BIGINT NOT NULL, reason TEXT NOT NULL, CONSTRAINT pk_policy_revision "
+    "PRIMARY KEY (id) )",
     "CREATE TABLE trust ( id INTEGER NOT NULL, name TEXT NOT NULL, reference TEXT NOT NULL, "
     "config_digest BLOB NOT NULL, manifest_digest BLOB, chain_ids BLOB NOT NULL, added_by "
     "TEXT NOT NULL, added_at BIGINT NOT NULL, reason TEXT NOT NULL, expires_at BIGINT, "
@@ -137,7 +174,7 @@ SCHEMA: tuple[str, ...] = (
     "CONSTRAINT pk_path_filter PRIMARY KEY (contents_id), CONSTRAINT "
     "fk_path_filter_contents_id FOREIGN KEY(contents_id) REFERENCES contents (id) ON DELETE "
     "CASCADE )",
-    "INSERT INTO alembic_version (version_num) VALUES ('0003')",
+    "INSERT INTO alembic_version (version_num) VALUES ('0005')",
     "PRAGMA application_id=1280340582",
 )
 
@@ -323,6 +360,18 @@ STATEMENTS: Mapping[str, str] = {
     "images": (
         "SELECT image.id FROM image ORDER BY image.indexed_at DESC, image.id DESC"
     ),
+    "images_page": (
+        "SELECT image.id, image.indexed_at FROM image WHERE image.indexed_at <= :before_at AND "
+        "(image.indexed_at < :before_at OR image.id < :before_id) ORDER BY image.indexed_at DESC, "
+        "image.id DESC LIMIT :limit OFFSET 0"
+    ),
+    "images_page_named": (
+        "SELECT image.id, image.indexed_at FROM image WHERE image.indexed_at <= :before_at AND "
+        "(image.indexed_at < :before_at OR image.id < :before_id) AND image.id IN (SELECT "
+        "image_view.image_id FROM image_view JOIN image_name ON image_view.id = "
+        "image_name.view_id WHERE (image_name.reference LIKE '%' || :part || '%' ESCAPE '\')) "
+        "ORDER BY image.indexed_at DESC, image.id DESC LIMIT :limit OFFSET 0"
+    ),
     "images_with_chain": (
         "SELECT image.id FROM image JOIN image_layer ON image.id = image_layer.image_id JOIN "
         "layer ON layer.id = image_layer.layer_id WHERE layer.chain_id = :chain_id ORDER BY "
@@ -425,28 +474,241 @@ STATEMENTS: Mapping[str, str] = {
     ),
     "put_event": (
         "INSERT INTO event (identity, kind, at, registry, repository, tag, manifest_digest, "
-        "account, address, document) VALUES (:identity, :kind, :at, :registry, :repository, :tag, "
-        ":manifest_digest, :account, :address, :document) ON CONFLICT DO NOTHING"
+        "account, address, document, country, host, blob_digest, chain_id) VALUES (:identity, "
+        ":kind, :at, :registry, :repository, :tag, :manifest_digest, :account, :address, "
+        ":document, :country, :host, :blob_digest, :chain_id) ON CONFLICT DO NOTHING"
     ),
     "event_identities": (
         "SELECT event.identity FROM event WHERE event.identity IN (:keys*)"
     ),
     "events": (
         "SELECT event.id, event.identity, event.kind, event.at, event.registry, event.repository, "
-        "event.tag, event.manifest_digest, event.account, event.address, event.document FROM "
-        "event ORDER BY event.at DESC, event.id DESC"
+        "event.tag, event.manifest_digest, event.account, event.address, event.document, "
+        "event.country, event.host, event.blob_digest, event.chain_id FROM event ORDER BY "
+        "event.at DESC, event.id DESC"
+    ),
+    "events_page": (
+        "SELECT event.id, event.identity, event.kind, event.at, event.registry, event.repository, "
+        "event.tag, event.manifest_digest, event.account, event.address, event.document, "
+        "event.country, event.host, event.blob_digest, event.chain_id FROM event WHERE event.at "
+        "<= :before_at AND (event.at < :before_at OR event.id < :before_id) AND (:wanted_kind = "
+        "'' OR event.kind = :wanted_kind) AND (:wanted_registry = '' OR event.registry = "
+        ":wanted_registry) AND (:wanted_repository = '' OR event.repository = :wanted_repository) "
+        "AND (:wanted_account = '' OR event.account = :wanted_account) ORDER BY event.at DESC, "
+        "event.id DESC LIMIT :limit OFFSET 0"
+    ),
+    "drop_events": (
+        "DELETE FROM event WHERE event.at < :before"
+    ),
+    "put_activity": (
+        "INSERT INTO activity (identity, manifest_digest, chain_id, kind, registry, repository, "
+        "account, country, host, first_at, last_at, count) VALUES (:identity, :manifest_digest, "
+        ":chain_id, :kind, :registry, :repository, :account, :country, :host, :first_at, "
+        ":last_at, :count) ON CONFLICT (identity) DO UPDATE SET first_at = CASE WHEN "
+        "(excluded.first_at < activity.first_at) THEN excluded.first_at ELSE activity.first_at "
+        "END, last_at = CASE WHEN (excluded.last_at > activity.last_at) THEN excluded.last_at "
+        "ELSE activity.last_at END, count = (activity.count + excluded.count)"
     ),
     "pushers_of_chains": (
-        "SELECT layer.chain_id, event.registry, event.account, min(event.at) AS min_1 FROM layer "
-        "JOIN image_layer ON layer.id = image_layer.layer_id JOIN image_view ON "
-        "image_view.image_id = image_layer.image_id JOIN event ON event.manifest_digest = "
-        "image_view.manifest_digest WHERE layer.chain_id IN (:keys*) AND event.kind = 'push' "
-        "GROUP BY layer.chain_id, event.registry, event.account"
+        "SELECT layer.chain_id, activity.registry, activity.account, min(activity.first_at) AS "
+        "min_1 FROM layer JOIN image_layer ON layer.id = image_layer.layer_id JOIN image_view ON "
+        "image_view.image_id = image_layer.image_id JOIN activity ON activity.manifest_digest = "
+        "image_view.manifest_digest WHERE layer.chain_id IN (:keys*) AND activity.kind = 'push' "
+        "GROUP BY layer.chain_id, activity.registry, activity.account"
     ),
     "pushers_of_manifests": (
-        "SELECT event.manifest_digest, event.registry, event.account, min(event.at) AS min_1 FROM "
-        "event WHERE event.manifest_digest IN (:keys*) AND event.kind = 'push' GROUP BY "
-        "event.manifest_digest, event.registry, event.account"
+        "SELECT activity.manifest_digest, activity.registry, activity.account, "
+        "min(activity.first_at) AS min_1 FROM activity WHERE activity.manifest_digest IN (:keys*) "
+        "AND activity.kind = 'push' GROUP BY activity.manifest_digest, activity.registry, "
+        "activity.account"
+    ),
+    "activity_of_chains": (
+        "SELECT layer.chain_id, activity.kind, activity.registry, activity.repository, "
+        "activity.account, activity.country, activity.host, min(activity.first_at) AS min_1, "
+        "max(activity.last_at) AS max_1, sum(activity.count) AS sum_1 FROM layer JOIN image_layer "
+        "ON layer.id = image_layer.layer_id JOIN image_view ON image_view.image_id = "
+        "image_layer.image_id JOIN activity ON activity.manifest_digest = "
+        "image_view.manifest_digest WHERE layer.chain_id IN (:keys*) GROUP BY layer.chain_id, "
+        "activity.kind, activity.registry, activity.repository, activity.account, "
+        "activity.country, activity.host"
+    ),
+    "own_activity_of_chains": (
+        "SELECT activity.chain_id, activity.kind, activity.registry, activity.repository, "
+        "activity.account, activity.country, activity.host, min(activity.first_at) AS min_1, "
+        "max(activity.last_at) AS max_1, sum(activity.count) AS sum_1 FROM activity WHERE "
+        "activity.chain_id IN (:keys*) GROUP BY activity.chain_id, activity.kind, "
+        "activity.registry, activity.repository, activity.account, activity.country, "
+        "activity.host"
+    ),
+    "activity_of_manifests": (
+        "SELECT activity.manifest_digest, activity.kind, activity.registry, activity.repository, "
+        "activity.account, activity.country, activity.host, min(activity.first_at) AS min_1, "
+        "max(activity.last_at) AS max_1, sum(activity.count) AS sum_1 FROM activity WHERE "
+        "activity.manifest_digest IN (:keys*) GROUP BY activity.manifest_digest, activity.kind, "
+        "activity.registry, activity.repository, activity.account, activity.country, "
+        "activity.host"
+    ),
+    "accounts": (
+        "SELECT activity.registry, activity.account, activity.kind, min(activity.first_at) AS "
+        "min_1, max(activity.last_at) AS max_1, sum(activity.count) AS sum_1 FROM activity WHERE "
+        "activity.account != '' GROUP BY activity.registry, activity.account, activity.kind ORDER "
+        "BY activity.registry, activity.account, activity.kind"
+    ),
+    "count_up": (
+        "INSERT INTO counter (name, value) VALUES (:name, :value) ON CONFLICT (name) DO UPDATE "
+        "SET value = CASE WHEN (excluded.value > counter.value) THEN excluded.value ELSE "
+        "counter.value + 1 END"
+    ),
+    "counted": (
+        "SELECT counter.value FROM counter WHERE counter.name = :name"
+    ),
+    "put_job": (
+        "INSERT INTO job (name, turn, kind, arguments, priority, state, attempts, queued_at, "
+        "due_at, started_at, ended_at, alive_at, worker) VALUES (:name, :turn, :kind, :arguments, "
+        ":priority, :state, :attempts, :queued_at, :due_at, :started_at, :ended_at, :alive_at, "
+        ":worker)"
+    ),
+    "jobs_waiting": (
+        "SELECT job.id, job.name, job.priority FROM job WHERE job.name IN (:keys*) AND job.state "
+        "IN ('queued', 'running')"
+    ),
+    "hurry_job": (
+        "UPDATE job SET priority=:sooner WHERE job.id = :id AND job.priority < :sooner"
+    ),
+    "next_job": (
+        "SELECT job.id, job.name, job.turn, job.kind, job.arguments, job.priority, job.state, "
+        "job.attempts, job.queued_at, job.due_at, job.started_at, job.ended_at, job.alive_at, "
+        "job.worker FROM job WHERE job.state = 'queued' AND (job.due_at IS NULL OR job.due_at <= "
+        ":now) AND (job.turn NOT IN (SELECT other.turn FROM job AS other WHERE other.state = "
+        "'running')) ORDER BY job.priority DESC, job.id LIMIT 1 OFFSET 0"
+    ),
+    "change_job": (
+        "UPDATE job SET state=:new_state, attempts=:new_attempts, due_at=:new_due_at, "
+        "started_at=:new_started_at, ended_at=:new_ended_at, alive_at=:new_alive_at, "
+        "worker=:new_worker WHERE job.id = :id AND job.state = :was"
+    ),
+    "job_alive": (
+        "UPDATE job SET alive_at=:now WHERE job.id = :id AND job.state = 'running'"
+    ),
+    "stalled_jobs": (
+        "SELECT job.id, job.name, job.turn, job.kind, job.arguments, job.priority, job.state, "
+        "job.attempts, job.queued_at, job.due_at, job.started_at, job.ended_at, job.alive_at, "
+        "job.worker FROM job WHERE job.state = 'running' AND job.alive_at < :before"
+    ),
+    "job": (
+        "SELECT job.id, job.name, job.turn, job.kind, job.arguments, job.priority, job.state, "
+        "job.attempts, job.queued_at, job.due_at, job.started_at, job.ended_at, job.alive_at, "
+        "job.worker, job_report.progress, job_report.error FROM job LEFT OUTER JOIN job_report ON "
+        "job_report.job_id = job.id WHERE job.id = :id"
+    ),
+    "jobs_page": (
+        "SELECT job.id, job.name, job.turn, job.kind, job.arguments, job.priority, job.state, "
+        "job.attempts, job.queued_at, job.due_at, job.started_at, job.ended_at, job.alive_at, "
+        "job.worker, job_report.progress, job_report.error FROM job LEFT OUTER JOIN job_report ON "
+        "job_report.job_id = job.id WHERE job.id < :before_id AND (:wanted_state = '' OR "
+        "job.state = :wanted_state) ORDER BY job.id DESC LIMIT :limit OFFSET 0"
+    ),
+    "jobs_by_state": (
+        "SELECT job.state, count(*) AS count_1 FROM job WHERE job.state IN ('queued', 'running') "
+        "GROUP BY job.state"
+    ),
+    "put_job_report": (
+        "INSERT INTO job_report (job_id, progress, error, reported_at) VALUES (:job_id, "
+        ":progress, :error, :reported_at) ON CONFLICT (job_id) DO UPDATE SET progress = "
+        "excluded.progress, error = excluded.error, reported_at = excluded.reported_at"
+    ),
+    "job_reports": (
+        "SELECT job_report.job_id, job_report.progress, job_report.error, job_report.reported_at "
+        "FROM job_report WHERE job_report.job_id IN (:keys*)"
+    ),
+    "drop_jobs": (
+        "DELETE FROM job WHERE job.ended_at < :before"
+    ),
+    "drop_job_reports": (
+        "DELETE FROM job_report WHERE job_report.reported_at < :before"
+    ),
+    "put_token": (
+        "INSERT INTO access_token (name, title, role, digest, created_by, created_at, expires_at, "
+        "revoked_by, revoked_at, registry) VALUES (:name, :title, :role, :digest, :created_by, "
+        ":created_at, :expires_at, :revoked_by, :revoked_at, :registry) ON CONFLICT (name) DO "
+        "UPDATE SET title = excluded.title, role = excluded.role, digest = excluded.digest, "
+        "created_by = excluded.created_by, created_at = excluded.created_at, expires_at = "
+        "excluded.expires_at, revoked_by = excluded.revoked_by, revoked_at = excluded.revoked_at, "
+        "registry = excluded.registry"
+    ),
+    "tokens": (
+        "SELECT access_token.id, access_token.name, access_token.title, access_token.role, "
+        "access_token.digest, access_token.created_by, access_token.created_at, "
+        "access_token.expires_at, access_token.revoked_by, access_token.revoked_at, "
+        "access_token.registry FROM access_token ORDER BY access_token.id"
+    ),
+    "token_by_digest": (
+        "SELECT access_token.id, access_token.name, access_token.title, access_token.role, "
+        "access_token.digest, access_token.created_by, access_token.created_at, "
+        "access_token.expires_at, access_token.revoked_by, access_token.revoked_at, "
+        "access_token.registry FROM access_token WHERE access_token.digest = :digest"
+    ),
+    "put_audit": (
+        "INSERT INTO audit (at, actor, role, action, target, address, outcome, details) VALUES "
+        "(:at, :actor, :role, :action, :target, :address, :outcome, :details)"
+    ),
+    "audit_page": (
+        "SELECT audit.id, audit.at, audit.actor, audit.role, audit.action, audit.target, "
+        "audit.address, audit.outcome, audit.details FROM audit WHERE audit.id < :before_id ORDER "
+        "BY audit.id DESC LIMIT :limit OFFSET 0"
+    ),
+    "put_policy_revision": (
+        "INSERT INTO policy_revision (text, put_by, put_at, reason) VALUES (:text, :put_by, "
+        ":put_at, :reason)"
+    ),
+    "policy_revisions": (
+        "SELECT policy_revision.id, policy_revision.text, policy_revision.put_by, "
+        "policy_revision.put_at, policy_revision.reason FROM policy_revision ORDER BY "
+        "policy_revision.id DESC LIMIT :limit OFFSET 0"
+    ),
+    "put_made_exception": (
+        "INSERT INTO made_exception (name, document, made_by, made_at, ended_by, ended_at) VALUES "
+        "(:name, :document, :made_by, :made_at, :ended_by, :ended_at) ON CONFLICT (name) DO "
+        "UPDATE SET document = excluded.document, made_by = excluded.made_by, made_at = "
+        "excluded.made_at, ended_by = excluded.ended_by, ended_at = excluded.ended_at"
+    ),
+    "made_exceptions": (
+        "SELECT made_exception.id, made_exception.name, made_exception.document, "
+        "made_exception.made_by, made_exception.made_at, made_exception.ended_by, "
+        "made_exception.ended_at FROM made_exception ORDER BY made_exception.id"
+    ),
+    "old_images": (
+        "SELECT image.id FROM image WHERE image.indexed_at < :before AND NOT (EXISTS (SELECT "
+        "image_name.id FROM image_view JOIN image_name ON image_view.id = image_name.view_id "
+        "WHERE image_view.image_id = image.id AND image_name.seen_at >= :before)) AND NOT (EXISTS "
+        "(SELECT activity.id FROM image_view JOIN activity ON activity.manifest_digest = "
+        "image_view.manifest_digest WHERE image_view.image_id = image.id AND activity.last_at >= "
+        ":before)) AND (image.config_digest NOT IN (SELECT trust.config_digest FROM trust))"
+    ),
+    "layers_of_images": (
+        "SELECT DISTINCT image_layer.layer_id FROM image_layer WHERE image_layer.image_id IN "
+        "(:keys*)"
+    ),
+    "drop_images": (
+        "DELETE FROM image WHERE image.id IN (:keys*)"
+    ),
+    "lone_layers": (
+        "SELECT layer.id, layer.diff_id FROM layer WHERE layer.id IN (:keys*) AND (layer.id NOT "
+        "IN (SELECT image_layer.layer_id FROM image_layer)) AND (layer.chain_id NOT IN (SELECT "
+        "trust_chain.chain_id FROM trust_chain))"
+    ),
+    "drop_layers": (
+        "DELETE FROM layer WHERE layer.id IN (:keys*)"
+    ),
+    "lone_contents": (
+        "SELECT contents.diff_id FROM contents WHERE contents.diff_id IN (:keys*) AND "
+        "(contents.diff_id NOT IN (SELECT layer.diff_id FROM layer))"
+    ),
+    "drop_contents_of": (
+        "DELETE FROM contents WHERE contents.diff_id IN (:keys*)"
+    ),
+    "drop_blobs_of": (
+        "DELETE FROM blob WHERE blob.diff_id IN (:keys*)"
     ),
     "put_verdict": (
         "INSERT INTO verdict (identity, made_from, reference, config_digest, decided_at, "
@@ -480,13 +742,17 @@ STATEMENTS: Mapping[str, str] = {
         "verdict.decided_at <= :now ORDER BY verdict.decided_at DESC, verdict.id DESC LIMIT 1 "
         "OFFSET 0"
     ),
-    "state": (
-        "SELECT (SELECT max(image_name.id) AS max_1 FROM image_name) AS anon_1, (SELECT "
-        "max(image.indexed_at) AS max_2 FROM image) AS anon_2, (SELECT max(trust.id) AS max_3 "
-        "FROM trust) AS anon_3, (SELECT count(trust.revoked_at) AS count_1 FROM trust) AS anon_4, "
-        "(SELECT max(event.id) AS max_4 FROM event) AS anon_5, (SELECT max(withdrawal.id) AS "
-        "max_5 FROM withdrawal) AS anon_6, (SELECT count(withdrawal.released_at) AS count_2 FROM "
-        "withdrawal) AS anon_7"
+    "verdicts_page": (
+        "SELECT verdict.id, verdict.identity, verdict.made_from, verdict.reference, "
+        "verdict.config_digest, verdict.decided_at, verdict.holds_until, verdict.decision, "
+        "verdict.document FROM verdict WHERE verdict.decided_at <= :before_at AND "
+        "(verdict.decided_at < :before_at OR verdict.id < :before_id) AND (:wanted_reference = '' "
+        "OR verdict.reference = :wanted_reference) AND (:wanted_decision = '' OR verdict.decision "
+        "= :wanted_decision) ORDER BY verdict.decided_at DESC, verdict.id DESC LIMIT :limit "
+        "OFFSET 0"
+    ),
+    "drop_verdicts": (
+        "DELETE FROM verdict WHERE verdict.decided_at < :before"
     ),
     "put_withdrawal": (
         "INSERT INTO withdrawal (name, chain_id, diff_id, reference, withdrawn_by, withdrawn_at, "

@@ -6,7 +6,7 @@ to. A parameter named `keys` takes a list (`… IN (:keys)`); callers keep lists
 part of the contract with `layerproof.store.*_rows`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sqlalchemy import (
@@ -16,20 +16,27 @@ from sqlalchemy import (
     Table,
     TableClause,
     bindparam,
+    case,
     delete,
     func,
     literal_column,
+    or_,
     select,
+    update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.elements import ColumnElement
 
 from layerproof.store.schema import (
+    access_token,
+    activity,
     analyser_set,
+    audit,
     blob,
     cached,
     contents,
     contents_entries,
+    counter,
     event,
     file_filter,
     image,
@@ -37,14 +44,18 @@ from layerproof.store.schema import (
     image_name,
     image_top,
     image_view,
+    job,
+    job_report,
     layer,
     layer_change,
     layer_integrity,
+    made_exception,
     package,
     package_change,
     package_manifests,
     package_script,
     path_filter,
+    policy_revision,
     trust,
     trust_chain,
     verdict,
@@ -66,6 +77,11 @@ def statements(dialect: str) -> Mapping[str, Executable]:
         **_records(),
         **_trust(insert),
         **_events(insert),
+        **_activity(insert),
+        **_counters(insert),
+        **_jobs(insert),
+        **_access(insert),
+        **_retention(),
         **_verdicts(insert),
         **_withdrawals(insert),
         "cached": select(cached.c.value).where(_is(cached.c.key)),
@@ -107,6 +123,35 @@ class _Insert:
         names = columns or [name for name in inserted(table) if name != key]
         changed: Executable = statement.on_conflict_do_update(
             index_elements=[key], set_={name: statement.excluded[name] for name in names}
+        )
+        return changed
+
+    def add_up(self, table: Table) -> Executable:
+        """Add the row to the one of the same identity: earliest and latest time, and the count."""
+        statement = self._values(table)
+        new, old = statement.excluded, table.c
+        changed: Executable = statement.on_conflict_do_update(
+            index_elements=["identity"],
+            set_={
+                "first_at": case((new.first_at < old.first_at, new.first_at), else_=old.first_at),
+                "last_at": case((new.last_at > old.last_at, new.last_at), else_=old.last_at),
+                "count": old["count"] + new["count"],
+            },
+        )
+        return changed
+
+    def count_up(self, table: Table) -> Executable:
+        """Make the number larger: at least the value that is given."""
+        statement = self._values(table)
+        new, old = statement.excluded, table.c
+        changed: Executable = statement.on_conflict_do_update(
+            index_elements=["name"],
+            set_={
+                "value": case(
+                    (new["value"] > old["value"], new["value"]),
+                    else_=old["value"] + literal_column("1"),
+                )
+            },
         )
         return changed
 
@@ -286,6 +331,24 @@ def _images(insert: _Insert) -> Mapping[str, Executable]:
         "put_image": insert.replace(image, "config_digest", "indexed_at"),
         "image_by_config": select(image.c.id).where(_is(image.c.config_digest)),
         "images": select(image.c.id).order_by(*newest),
+        "images_page": select(image.c.id, image.c.indexed_at)
+        .where(_before(image.c.indexed_at, image.c.id))
+        .order_by(*newest)
+        .limit(bindparam("limit"))
+        .offset(literal_column("0")),
+        # A name is found by any part of it.
+        "images_page_named": select(image.c.id, image.c.indexed_at)
+        .where(
+            _before(image.c.indexed_at, image.c.id),
+            image.c.id.in_(
+                select(image_view.c.image_id)
+                .select_from(image_view.join(image_name))
+                .where(image_name.c.reference.contains(bindparam("part"), escape="\\"))
+            ),
+        )
+        .order_by(*newest)
+        .limit(bindparam("limit"))
+        .offset(literal_column("0")),
         "images_with_chain": select(image.c.id)
         .select_from(image.join(image_layer).join(layer))
         .where(_is(layer.c.chain_id))
@@ -360,22 +423,89 @@ def _events(insert: _Insert) -> Mapping[str, Executable]:
         "put_event": insert.ignore(event),
         "event_identities": select(event.c.identity).where(_in(event.c.identity)),
         "events": rows.order_by(*newest),
+        "events_page": rows.where(_before(event.c.at, event.c.id), *_event_filters())
+        .order_by(*newest)
+        .limit(bindparam("limit"))
+        .offset(literal_column("0")),
+        "drop_events": delete(event).where(event.c.at < bindparam("before")),
+    }
+
+
+def _event_filters() -> Iterable[ColumnElement[bool]]:
+    """What a page of events is asked for."""
+    return map(_wanted, (event.c.kind, event.c.registry, event.c.repository, event.c.account))
+
+
+def _wanted(column: Column[Any]) -> ColumnElement[bool]:
+    """The value that is asked for; empty text asks for nothing."""
+    value = bindparam(f"wanted_{column.name}", type_=column.type)
+    return or_(value == literal_column("''"), column == value)
+
+
+def _before(time: Column[Any], key: Column[Any]) -> ColumnElement[bool]:
+    """Older than the last row of the page before; so that an index on `time` is of use."""
+    return (time <= bindparam("before_at")) & or_(
+        time < bindparam("before_at"), key < bindparam("before_id")
+    )
+
+
+def _activity(insert: _Insert) -> Mapping[str, Executable]:
+    pushed = activity.c.kind == literal_column("'push'")
+    summed = (
+        activity.c.kind,
+        activity.c.registry,
+        activity.c.repository,
+        activity.c.account,
+        activity.c.country,
+        activity.c.host,
+        func.min(activity.c.first_at),
+        func.max(activity.c.last_at),
+        func.sum(activity.c.count),
+    )
+    # A layer's own activity, and that of every image that holds it at its place.
+    around = (
+        layer.join(image_layer)
+        .join(image_view, image_view.c.image_id == image_layer.c.image_id)
+        .join(activity, activity.c.manifest_digest == image_view.c.manifest_digest)
+    )
+    return {
+        "put_activity": insert.add_up(activity),
         # Who pushed images that hold the layer at its place.
         "pushers_of_chains": select(
-            layer.c.chain_id, event.c.registry, event.c.account, func.min(event.c.at)
+            layer.c.chain_id, activity.c.registry, activity.c.account, func.min(activity.c.first_at)
         )
-        .select_from(
-            layer.join(image_layer)
-            .join(image_view, image_view.c.image_id == image_layer.c.image_id)
-            .join(event, event.c.manifest_digest == image_view.c.manifest_digest)
-        )
-        .where(_in(layer.c.chain_id), event.c.kind == literal_column("'push'"))
-        .group_by(layer.c.chain_id, event.c.registry, event.c.account),
+        .select_from(around)
+        .where(_in(layer.c.chain_id), pushed)
+        .group_by(layer.c.chain_id, activity.c.registry, activity.c.account),
         "pushers_of_manifests": select(
-            event.c.manifest_digest, event.c.registry, event.c.account, func.min(event.c.at)
+            activity.c.manifest_digest,
+            activity.c.registry,
+            activity.c.account,
+            func.min(activity.c.first_at),
         )
-        .where(_in(event.c.manifest_digest), event.c.kind == literal_column("'push'"))
-        .group_by(event.c.manifest_digest, event.c.registry, event.c.account),
+        .where(_in(activity.c.manifest_digest), pushed)
+        .group_by(activity.c.manifest_digest, activity.c.registry, activity.c.account),
+        "activity_of_chains": select(layer.c.chain_id, *summed)
+        .select_from(around)
+        .where(_in(layer.c.chain_id))
+        .group_by(layer.c.chain_id, *summed[:6]),
+        "own_activity_of_chains": select(activity.c.chain_id, *summed)
+        .where(_in(activity.c.chain_id))
+        .group_by(activity.c.chain_id, *summed[:6]),
+        "activity_of_manifests": select(activity.c.manifest_digest, *summed)
+        .where(_in(activity.c.manifest_digest))
+        .group_by(activity.c.manifest_digest, *summed[:6]),
+        "accounts": select(
+            activity.c.registry,
+            activity.c.account,
+            activity.c.kind,
+            func.min(activity.c.first_at),
+            func.max(activity.c.last_at),
+            func.sum(activity.c.count),
+        )
+        .where(activity.c.account != literal_column("''"))
+        .group_by(activity.c.registry, activity.c.account, activity.c.kind)
+        .order_by(activity.c.registry, activity.c.account, activity.c.kind),
     }
 
 
@@ -395,25 +525,23 @@ def _verdicts(insert: _Insert) -> Mapping[str, Executable]:
         .order_by(*newest)
         .limit(literal_column("1"))
         .offset(literal_column("0")),
-        # Grows with everything that a verdict may depend on besides the image and the policy.
-        "state": select(
-            _newest_key(image_name),
-            select(func.max(image.c.indexed_at)).scalar_subquery(),
-            _newest_key(trust),
-            _count(trust.c.revoked_at),
-            _newest_key(event),
-            _newest_key(withdrawal),
-            _count(withdrawal.c.released_at),
-        ),
+        "verdicts_page": rows.where(
+            _before(verdict.c.decided_at, verdict.c.id),
+            _wanted(verdict.c.reference),
+            _wanted(verdict.c.decision),
+        )
+        .order_by(*newest)
+        .limit(bindparam("limit"))
+        .offset(literal_column("0")),
+        "drop_verdicts": delete(verdict).where(verdict.c.decided_at < bindparam("before")),
     }
 
 
-def _newest_key(table: Table) -> ColumnElement[Any]:
-    return select(func.max(table.c.id)).scalar_subquery()
-
-
-def _count(column: Column[Any]) -> ColumnElement[Any]:
-    return select(func.count(column)).scalar_subquery()
+def _counters(insert: _Insert) -> Mapping[str, Executable]:
+    return {
+        "count_up": insert.count_up(counter),
+        "counted": select(counter.c.value).where(_is(counter.c.name)),
+    }
 
 
 def _withdrawals(insert: _Insert) -> Mapping[str, Executable]:
@@ -424,4 +552,134 @@ def _withdrawals(insert: _Insert) -> Mapping[str, Executable]:
         "withdrawals": rows.order_by(*newest),
         "withdrawals_of_chains": rows.where(_in(withdrawal.c.chain_id)),
         "withdrawals_of_contents": rows.where(_in(withdrawal.c.diff_id)),
+    }
+
+
+def _jobs(insert: _Insert) -> Mapping[str, Executable]:
+    rows = (*job.c, job_report.c.progress, job_report.c.error)
+    reported = job.outerjoin(job_report, job_report.c.job_id == job.c.id)
+    alive = job.c.state.in_([literal_column("'queued'"), literal_column("'running'")])
+    return {
+        "put_job": insert.plain(job),
+        "jobs_waiting": select(job.c.id, job.c.name, job.c.priority).where(_in(job.c.name), alive),
+        "hurry_job": update(job)
+        .where(_is(job.c.id), job.c.priority < bindparam("sooner"))
+        .values(priority=bindparam("sooner")),
+        # The next one whose turn nobody has.
+        "next_job": select(*job.c)
+        .where(
+            job.c.state == literal_column("'queued'"),
+            or_(job.c.due_at.is_(None), job.c.due_at <= bindparam("now")),
+            job.c.turn.not_in(
+                select(_other_job.c.turn).where(_other_job.c.state == literal_column("'running'"))
+            ),
+        )
+        .order_by(job.c.priority.desc(), job.c.id)
+        .limit(literal_column("1"))
+        .offset(literal_column("0")),
+        "change_job": update(job)
+        .where(_is(job.c.id), job.c.state == bindparam("was"))
+        .values(
+            {
+                name: bindparam(f"new_{name}")
+                for name in (
+                    "state",
+                    "attempts",
+                    "due_at",
+                    "started_at",
+                    "ended_at",
+                    "alive_at",
+                    "worker",
+                )
+            }
+        ),
+        "job_alive": update(job)
+        .where(_is(job.c.id), job.c.state == literal_column("'running'"))
+        .values(alive_at=bindparam("now")),
+        "stalled_jobs": select(*job.c).where(
+            job.c.state == literal_column("'running'"), job.c.alive_at < bindparam("before")
+        ),
+        "job": select(*rows).select_from(reported).where(_is(job.c.id)),
+        "jobs_page": select(*rows)
+        .select_from(reported)
+        .where(
+            job.c.id < bindparam("before_id"),
+            _wanted(job.c.state),
+        )
+        .order_by(job.c.id.desc())
+        .limit(bindparam("limit"))
+        .offset(literal_column("0")),
+        "jobs_by_state": select(job.c.state, func.count()).where(alive).group_by(job.c.state),
+        "put_job_report": insert.replace(job_report, "job_id"),
+        "job_reports": select(*job_report.c).where(_in(job_report.c.job_id)),
+        "drop_jobs": delete(job).where(job.c.ended_at < bindparam("before")),
+        "drop_job_reports": delete(job_report).where(
+            job_report.c.reported_at < bindparam("before")
+        ),
+    }
+
+
+_other_job = job.alias("other")
+
+
+def _access(insert: _Insert) -> Mapping[str, Executable]:
+    tokens = select(*access_token.c)
+    return {
+        "put_token": insert.replace(access_token, "name"),
+        "tokens": tokens.order_by(access_token.c.id),
+        "token_by_digest": tokens.where(_is(access_token.c.digest)),
+        "put_audit": insert.plain(audit),
+        "audit_page": select(*audit.c)
+        .where(audit.c.id < bindparam("before_id"))
+        .order_by(audit.c.id.desc())
+        .limit(bindparam("limit"))
+        .offset(literal_column("0")),
+        "put_policy_revision": insert.plain(policy_revision),
+        "policy_revisions": select(*policy_revision.c)
+        .order_by(policy_revision.c.id.desc())
+        .limit(bindparam("limit"))
+        .offset(literal_column("0")),
+        "put_made_exception": insert.replace(made_exception, "name"),
+        "made_exceptions": select(*made_exception.c).order_by(made_exception.c.id),
+    }
+
+
+def _retention() -> Mapping[str, Executable]:
+    """Images that nobody has seen, moved, started or trusted for long, and what only they hold."""
+    seen = (
+        select(image_name.c.id)
+        .select_from(image_view.join(image_name))
+        .where(image_view.c.image_id == image.c.id, image_name.c.seen_at >= bindparam("before"))
+        .exists()
+    )
+    used = (
+        select(activity.c.id)
+        .select_from(
+            image_view.join(activity, activity.c.manifest_digest == image_view.c.manifest_digest)
+        )
+        .where(image_view.c.image_id == image.c.id, activity.c.last_at >= bindparam("before"))
+        .exists()
+    )
+    return {
+        "old_images": select(image.c.id).where(
+            image.c.indexed_at < bindparam("before"),
+            ~seen,
+            ~used,
+            image.c.config_digest.not_in(select(trust.c.config_digest)),
+        ),
+        "layers_of_images": select(image_layer.c.layer_id)
+        .distinct()
+        .where(_in(image_layer.c.image_id)),
+        "drop_images": delete(image).where(_in(image.c.id)),
+        "lone_layers": select(layer.c.id, layer.c.diff_id).where(
+            _in(layer.c.id),
+            layer.c.id.not_in(select(image_layer.c.layer_id)),
+            layer.c.chain_id.not_in(select(trust_chain.c.chain_id)),
+        ),
+        "drop_layers": delete(layer).where(_in(layer.c.id)),
+        "lone_contents": select(contents.c.diff_id).where(
+            _in(contents.c.diff_id), contents.c.diff_id.not_in(select(layer.c.diff_id))
+        ),
+        "drop_contents_of": delete(contents).where(_in(contents.c.diff_id)),
+        "drop_blobs_of": delete(blob).where(_in(blob.c.diff_id)),
     }

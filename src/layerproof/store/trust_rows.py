@@ -1,11 +1,10 @@
 """Trust records, as rows."""
 
 from collections.abc import Collection
-from datetime import datetime
 
 from layerproof.model.digest import ChainId, Digest
 from layerproof.model.trust import TrustRecord
-from layerproof.store import codec
+from layerproof.store import codec, counter_rows
 from layerproof.store.executor import Executor, Row, Session, rows_for
 
 
@@ -21,9 +20,9 @@ def write(executor: Executor, record: TrustRecord) -> None:
         "added_by": codec.text(record.added_by),
         "added_at": codec.micros(record.added_at),
         "reason": codec.text(record.reason),
-        "expires_at": _micros(record.expires_at),
+        "expires_at": codec.micros_or_none(record.expires_at),
         "revoked_by": codec.text(record.revoked_by),
-        "revoked_at": _micros(record.revoked_at),
+        "revoked_at": codec.micros_or_none(record.revoked_at),
         "revoke_reason": codec.text(record.revoke_reason),
     }
     chains = [codec.raw(chain_id) for chain_id in dict.fromkeys(record.chain_ids)]
@@ -32,6 +31,7 @@ def write(executor: Executor, record: TrustRecord) -> None:
         key = session.rows("trust_id", name=name)[0][0]
         session.run("drop_trust_chains", trust_id=key)
         session.run_many("put_trust_chain", [(chain, key) for chain in chains])
+        counter_rows.change_state(session)
 
 
 def read_all(session: Session) -> list[TrustRecord]:
@@ -60,16 +60,8 @@ def _record(row: Row) -> TrustRecord:
             added_by=codec.untext(added_by),
             added_at=codec.unmicros(added_at),
             reason=codec.untext(reason),
-            expires_at=_unmicros(expires_at),
+            expires_at=codec.unmicros_or_none(expires_at),
             revoked_by=codec.untext(revoked_by),
-            revoked_at=_unmicros(revoked_at),
+            revoked_at=codec.unmicros_or_none(revoked_at),
             revoke_reason=codec.untext(revoke_reason),
         )
-
-
-def _micros(time: datetime | None) -> int | None:
-    return None if time is None else codec.micros(time)
-
-
-def _unmicros(value: int | None) -> datetime | None:
-    return None if value is None else codec.unmicros(value)

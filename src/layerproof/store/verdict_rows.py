@@ -7,6 +7,7 @@ from typing import Any
 from layerproof.model.digest import ChainId, Digest
 from layerproof.model.facts import Context
 from layerproof.model.finding import Effect, Finding, Severity, Status
+from layerproof.model.page import Cursor, Page
 from layerproof.model.record import VerdictRecord
 from layerproof.model.verdict import Base, Decision, LayerVerdict, Trust, Verdict
 from layerproof.store import codec
@@ -54,10 +55,18 @@ def read_all(session: Session, reference: str) -> Iterator[VerdictRecord]:
     return map(_record, rows)
 
 
-def state(session: Session) -> str:
-    """See `engine.ports.Index.state`."""
-    (row,) = session.rows("state")
-    return ".".join(map(str, row))
+def page(
+    session: Session, limit: int, after: Cursor | None, reference: str, decision: str
+) -> Page[VerdictRecord]:
+    """Some of them, newest first; of one reference, of one decision, where given."""
+    rows = session.rows(
+        "verdicts_page",
+        **codec.before(after),
+        limit=limit + 1,
+        wanted_reference=codec.text(reference),
+        wanted_decision=decision,
+    )
+    return Page.of([(_record(row), Cursor(row[5], row[0])) for row in rows], limit)
 
 
 def _document(record: VerdictRecord) -> dict[str, Any]:

@@ -1,11 +1,10 @@
 """Withdrawals, as rows."""
 
 from collections.abc import Collection, Sequence
-from datetime import datetime
 
 from layerproof.model.digest import ChainId, DiffId
 from layerproof.model.withdrawal import Withdrawal
-from layerproof.store import codec
+from layerproof.store import codec, counter_rows
 from layerproof.store.executor import Executor, Row, Session, rows_for
 
 
@@ -23,9 +22,11 @@ def write(executor: Executor, records: Sequence[Withdrawal]) -> None:
                 withdrawn_at=codec.micros(record.withdrawn_at),
                 reason=codec.text(record.reason),
                 released_by=codec.text(record.released_by),
-                released_at=_micros(record.released_at),
+                released_at=codec.micros_or_none(record.released_at),
                 release_reason=codec.text(record.release_reason),
             )
+        if records:
+            counter_rows.change_state(session)
 
 
 def read_all(session: Session) -> list[Withdrawal]:
@@ -62,10 +63,6 @@ def _record(row: Row) -> Withdrawal:
             withdrawn_at=codec.unmicros(at),
             reason=codec.untext(reason),
             released_by=codec.untext(released_by),
-            released_at=None if released_at is None else codec.unmicros(released_at),
+            released_at=codec.unmicros_or_none(released_at),
             release_reason=codec.untext(release_reason),
         )
-
-
-def _micros(time: datetime | None) -> int | None:
-    return None if time is None else codec.micros(time)

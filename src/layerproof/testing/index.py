@@ -4,22 +4,28 @@ It lives in one process: what a forked child puts is not seen by its parent.
 """
 
 from bisect import bisect_left
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 from layerproof.engine.ports import ContentsSummary, Hit, ImageRecord, PackageList
+from layerproof.model.activity import Activity
 from layerproof.model.contents import BlobRecord, ChainRecord, Contents
 from layerproof.model.digest import ChainId, DiffId, Digest
 from layerproof.model.event import Event, EventKind
-from layerproof.model.identity import Pusher
+from layerproof.model.identity import Account, Pusher
 from layerproof.model.image import Image
 from layerproof.model.ownership import PackageScript
 from layerproof.model.package import Package, PackageChange
+from layerproof.model.page import NEWEST, Cursor, Page
 from layerproof.model.record import VerdictRecord
+from layerproof.model.retention import Pruned, Retention
 from layerproof.model.trust import TrustRecord
 from layerproof.model.withdrawal import Withdrawal
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +50,7 @@ class MemoryIndex:
     _events: dict[str, Event] = field(default_factory=dict)
     _withdrawals: dict[str, Withdrawal] = field(default_factory=dict)
     _verdicts: dict[str, VerdictRecord] = field(default_factory=dict)
+    _activity: dict[tuple[object, ...], Activity] = field(default_factory=dict)
     _changes: int = 0
     _cached: dict[str, bytes] = field(default_factory=dict)
 
@@ -194,6 +201,18 @@ class MemoryIndex:
         """Those whose top layer is one of these."""
         return [r for r in self.images() if r.image.layers and r.image.top in chain_ids]
 
+    def images_page(
+        self, limit: int, after: Cursor | None = None, part: str = ""
+    ) -> Page[ImageRecord]:
+        """Some of them, newest first."""
+        order = {config: number for number, config in enumerate(self._images)}
+        numbered = [
+            (record, Cursor(_micros(record.indexed_at), order[record.image.config_digest]))
+            for record in self.images()
+            if not part or any(part in name for name in record.names)
+        ]
+        return _page(numbered, limit, after)
+
     # --- search ---
 
     def layers_with_path_hash(self, crc32: int) -> list[DiffId]:
@@ -258,9 +277,26 @@ class MemoryIndex:
         """Add those whose identity is not there yet; how many these were."""
         before = len(self._events)
         for event in events:
-            self._events.setdefault(event.identity, event)
-        self._changes += len(self._events) - before
+            if self._events.setdefault(event.identity, event) is event:
+                self._count(event)
+                self._changes += event.kind is EventKind.PUSH
         return len(self._events) - before
+
+    def _count(self, event: Event) -> None:
+        known = self._activity.get(_deed(event))
+        first = min(event.at, known.first_at) if known else event.at
+        last = max(event.at, known.last_at) if known else event.at
+        self._activity[_deed(event)] = Activity(
+            event.kind,
+            event.registry,
+            event.repository,
+            event.account,
+            event.country,
+            event.host,
+            first,
+            last,
+            known.count + 1 if known else 1,
+        )
 
     def events(self) -> Iterator[Event]:
         """All of them, newest first."""
@@ -268,21 +304,21 @@ class MemoryIndex:
         newest = sorted(numbered, key=lambda n: (n[1].at, n[0]), reverse=True)
         return iter([event for _, event in newest])
 
+    def events_page(self, limit: int, after: Cursor | None = None, **wanted: str) -> Page[Event]:
+        """Some of them, newest first."""
+        numbered = [
+            (event, Cursor(_micros(event.at), number))
+            for number, event in enumerate(self._events.values())
+            if all(not value or getattr(event, name) == value for name, value in wanted.items())
+        ]
+        return _page(numbered, limit, after)
+
     def pushers_of_layers(
         self, chain_ids: Collection[ChainId]
     ) -> Mapping[ChainId, tuple[Pusher, ...]]:
         """By layer, who pushed images that hold it at its place."""
-        found = {}
-        for chain_id in chain_ids:
-            manifests = {
-                s.image.manifest_digest
-                for s in self._seen
-                if any(layer.chain_id == chain_id for layer in s.image.layers)
-            }
-            pushers = self._pushers(manifests)
-            if pushers:
-                found[chain_id] = pushers
-        return found
+        found = {chain_id: self._pushers(self._manifests_with(chain_id)) for chain_id in chain_ids}
+        return {chain_id: pushers for chain_id, pushers in found.items() if pushers}
 
     def pushers_of_images(
         self, manifests: Collection[Digest]
@@ -291,13 +327,67 @@ class MemoryIndex:
         found = {digest: self._pushers({digest}) for digest in manifests}
         return {digest: pushers for digest, pushers in found.items() if pushers}
 
-    def _pushers(self, manifests: Collection[Digest | None]) -> tuple[Pusher, ...]:
+    def activity_of_layers(
+        self, chain_ids: Collection[ChainId]
+    ) -> Mapping[ChainId, tuple[Activity, ...]]:
+        """By layer, what was done with images that hold it at its place."""
+        found = {
+            chain_id: self._around(self._manifests_with(chain_id), chain_id)
+            for chain_id in chain_ids
+        }
+        return {chain_id: listed for chain_id, listed in found.items() if listed}
+
+    def activity_of_images(
+        self, manifests: Collection[Digest]
+    ) -> Mapping[Digest, tuple[Activity, ...]]:
+        """By manifest digest, what was done with it."""
+        found = {digest: self._around({digest}, None) for digest in manifests}
+        return {digest: listed for digest, listed in found.items() if listed}
+
+    def accounts(self) -> list[Account]:
+        """Every account that did something."""
+        named: dict[tuple[str, str], list[Activity]] = {}
+        for item in self._activity.values():
+            if item.account:
+                named.setdefault((item.registry, item.account), []).append(item)
+        return [
+            Account(
+                *key,
+                min(item.first_at for item in found),
+                max(item.last_at for item in found),
+                {
+                    kind: sum(item.count for item in found if item.kind is kind)
+                    for kind in sorted({item.kind for item in found})
+                },
+            )
+            for key, found in sorted(named.items())
+        ]
+
+    def _manifests_with(self, chain_id: ChainId) -> set[Digest]:
+        return {
+            s.image.manifest_digest
+            for s in self._seen
+            if s.image.manifest_digest is not None
+            and any(layer.chain_id == chain_id for layer in s.image.layers)
+        }
+
+    def _around(
+        self, manifests: Collection[Digest], chain_id: ChainId | None
+    ) -> tuple[Activity, ...]:
+        summed: dict[tuple[object, ...], Activity] = {}
+        for (manifest, chain, *_), item in self._activity.items():
+            if manifest in manifests or (chain is not None and chain == chain_id):
+                key = (chain, *(getattr(item, name) for name in _SAID))
+                known = summed.get(key)
+                summed[key] = item if known is None else _sum(known, item)
+        return tuple(sorted(summed.values(), key=_activity_order))
+
+    def _pushers(self, manifests: Collection[Digest]) -> tuple[Pusher, ...]:
         first: dict[tuple[str, str], datetime] = {}
-        for event in self._events.values():
-            digest = event.manifest_digest
-            if event.kind is EventKind.PUSH and digest is not None and digest in manifests:
-                key = event.registry, event.account
-                first[key] = min(first.get(key, event.at), event.at)
+        for item in self._around(manifests, None):
+            if item.kind is EventKind.PUSH:
+                key = item.registry, item.account
+                first[key] = min(first.get(key, item.first_at), item.first_at)
         found = (Pusher(registry, account, at) for (registry, account), at in first.items())
         return tuple(sorted(found, key=lambda p: (p.first_at, p.registry, p.account)))
 
@@ -345,6 +435,67 @@ class MemoryIndex:
         newest = sorted(numbered, key=lambda n: (n[1].decided_at, n[0]), reverse=True)
         return iter([r for _, r in newest if reference in ("", r.verdict.reference)])
 
+    def verdicts_page(
+        self, limit: int, after: Cursor | None = None, *, reference: str = "", decision: str = ""
+    ) -> Page[VerdictRecord]:
+        """Some of them, newest first."""
+        numbered = [
+            (record, Cursor(_micros(record.decided_at), number))
+            for number, record in enumerate(self._verdicts.values())
+            if reference in ("", record.verdict.reference)
+            and decision in ("", record.verdict.decision)
+        ]
+        return _page(numbered, limit, after)
+
+    # --- retention ---
+
+    def prune(self, kept: Retention) -> Pruned:
+        """Delete what is older than the retention says."""
+        events = self._drop(self._events, lambda event: event.at, kept.events)
+        verdicts = self._drop(self._verdicts, lambda record: record.decided_at, kept.verdicts)
+        before = set(self._layers)
+        images = 0 if kept.images is None else self._drop_images(kept.images)
+        return Pruned(events, verdicts, images, len(before - set(self._layers)))
+
+    def _drop(
+        self, rows: dict[str, T], time_of: Callable[[T], datetime], before: datetime | None
+    ) -> int:
+        going = [] if before is None else [k for k, row in rows.items() if time_of(row) < before]
+        for key in going:
+            del rows[key]
+        return len(going)
+
+    def _drop_images(self, before: datetime) -> int:
+        trusted = {record.config_digest for record in self._trust.values()}
+        going = {
+            config
+            for config, at in self._images.items()
+            if at < before and config not in trusted and not self._used(config, before)
+        }
+        layers = {la for s in self._seen if s.image.config_digest in going for la in s.image.layers}
+        self._seen = [s for s in self._seen if s.image.config_digest not in going]
+        self._images = {c: at for c, at in self._images.items() if c not in going}
+        held = {layer.chain_id for s in self._seen for layer in s.image.layers}
+        held |= {chain for record in self._trust.values() for chain in record.chain_ids}
+        for layer in layers:
+            if layer.chain_id not in held:
+                self._layers.pop(layer.chain_id, None)
+                self._chains.pop(layer.chain_id, None)
+        for layer in layers:
+            if layer.diff_id not in self._layers.values():
+                self._contents.pop(layer.diff_id, None)
+                self._blobs = {d: b for d, b in self._blobs.items() if b.diff_id != layer.diff_id}
+        self._changes += len(going)
+        return len(going)
+
+    def _used(self, config: Digest, before: datetime) -> bool:
+        sightings = [s for s in self._seen if s.image.config_digest == config]
+        manifests = {s.image.manifest_digest for s in sightings} - {None}
+        return any(s.seen_at >= before for s in sightings) or any(
+            manifest in manifests and item.last_at >= before
+            for (manifest, *_), item in self._activity.items()
+        )
+
     # --- small cached documents ---
 
     def cached(self, key: str) -> bytes | None:
@@ -366,3 +517,37 @@ def _holds(data: bytes, value: int) -> bool:
         numbers, value, key=lambda n: int.from_bytes(data[4 * n : 4 * n + 4], "little")
     )
     return place < len(numbers) and data[4 * place : 4 * place + 4] == value.to_bytes(4, "little")
+
+
+_SAID = ("kind", "registry", "repository", "account", "country", "host")
+
+
+def _deed(event: Event) -> tuple[object, ...]:
+    """What an event says but for its time; the image and the layer stand first."""
+    said = tuple(getattr(event, name) for name in _SAID)
+    return event.manifest_digest, event.chain_id, *said
+
+
+def _sum(one: Activity, other: Activity) -> Activity:
+    return replace(
+        one,
+        first_at=min(one.first_at, other.first_at),
+        last_at=max(one.last_at, other.last_at),
+        count=one.count + other.count,
+    )
+
+
+def _activity_order(item: Activity) -> tuple[object, ...]:
+    return (item.first_at, *(getattr(item, name) for name in _SAID))
+
+
+def _micros(time: datetime) -> int:
+    return (time - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+
+
+def _page(numbered: list[tuple[T, Cursor]], limit: int, after: Cursor | None) -> Page[T]:
+    """One page of what stands in any order."""
+    last = after or NEWEST
+    older = [item for item in numbered if (item[1].at, item[1].key) < (last.at, last.key)]
+    older.sort(key=lambda item: (item[1].at, item[1].key), reverse=True)
+    return Page.of(older[: limit + 1], limit)

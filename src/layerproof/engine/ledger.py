@@ -1,0 +1,49 @@
+"""What the service keeps besides the layer index, as a port: tokens, the audit, its policy."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from layerproof.model.access import AccessToken, AuditRecord
+from layerproof.model.amendment import MadeException, PolicyRevision
+from layerproof.model.page import Cursor, Page
+
+
+class Ledger(Protocol):
+    """Every `put_*` and `add_*` is one transaction. Raises IndexUnavailableError."""
+
+    # --- tokens ---
+    def put_token(self, token: AccessToken) -> None:
+        """Insert, or replace the one of the same id."""
+
+    def tokens(self) -> list[AccessToken]:
+        """All, the oldest first; dead ones too."""
+
+    def token(self, digest: bytes) -> AccessToken | None:
+        """By the sha256 of the token."""
+
+    # --- audit ---
+    def add_audit(self, record: AuditRecord) -> None:
+        """Append; `id` is given by the ledger."""
+
+    def audit(self, limit: int, after: Cursor | None = None) -> Page[AuditRecord]:
+        """Some of it, newest first."""
+
+    # --- policy ---
+    def add_policy(self, revision: PolicyRevision) -> None:
+        """Append; `id` is given by the ledger."""
+
+    def policies(self, limit: int = 1) -> Sequence[PolicyRevision]:
+        """The newest ones, newest first."""
+
+    def put_exception(self, made: MadeException) -> None:
+        """Insert, or replace the one of the same id (its end)."""
+
+    def exceptions(self) -> list[MadeException]:
+        """All, the oldest first; ended ones too."""
+
+    # --- what depends on all of it ---
+    def access_state(self) -> str:
+        """Another text after every change of tokens, policy and exceptions."""
+
+    def close(self) -> None:
+        """Close connections."""

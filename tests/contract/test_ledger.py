@@ -1,0 +1,113 @@
+"""What every ledger must do: one suite for memory, SQLite and PostgreSQL."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from tests.contract.index_examples import MONDAY, ODD_TEXTS, TUESDAY
+from tests.postgres import fresh_database
+
+from layerproof.engine.ledger import Ledger
+from layerproof.model.access import AccessToken, AuditRecord, Role
+from layerproof.model.amendment import MadeException, PolicyRevision
+from layerproof.testing.ledger import MemoryLedger
+
+
+def memory(_: Path) -> Ledger:
+    return MemoryLedger()
+
+
+def sqlite(folder: Path) -> Ledger:
+    from layerproof.store.ledger import SqlLedger
+    from layerproof.store.sqlite import SqliteExecutor
+
+    return SqlLedger(SqliteExecutor(folder / "index.db"))
+
+
+def postgresql(_: Path) -> Ledger:
+    from layerproof.store.ledger import SqlLedger
+    from layerproof.store.postgresql import PostgresExecutor, engine_of
+
+    return SqlLedger(PostgresExecutor(engine_of(fresh_database())))
+
+
+KINDS: list[Callable[[Path], Ledger]] = [memory, sqlite, postgresql]
+
+
+@pytest.fixture(params=KINDS, ids=lambda kind: kind.__name__)
+def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
+    opened: Ledger = request.param(tmp_path)
+    yield opened
+    opened.close()
+
+
+def token(name: str = "a") -> AccessToken:
+    return AccessToken(
+        id=f"id-{name}",
+        name=name,
+        role=Role.OPERATOR,
+        digest=name.encode() * 32,
+        created_by="root",
+        created_at=MONDAY,
+        expires_at=TUESDAY,
+    )
+
+
+def record(action: str) -> AuditRecord:
+    return AuditRecord(
+        0, MONDAY, "alice", "admin", action, "target", "127.0.0.1", "done", {"a": [1, None]}
+    )
+
+
+def test_an_empty_ledger_knows_nothing(ledger: Ledger) -> None:
+    assert ledger.tokens() == []
+    assert ledger.token(b"x" * 32) is None
+    assert ledger.audit(10).items == ()
+    assert list(ledger.policies()) == []
+    assert ledger.exceptions() == []
+    assert ledger.access_state() == ledger.access_state()
+
+
+def test_tokens_come_back_by_their_digest_and_can_be_replaced(ledger: Ledger) -> None:
+    one, other = token("a"), replace(token("b"), registry="r:5000", role=Role.NOTIFIER)
+    ledger.put_token(one)
+    before = ledger.access_state()
+    ledger.put_token(other)
+    assert ledger.access_state() != before
+    assert ledger.tokens() == [one, other]
+    revoked = replace(one, revoked_at=TUESDAY, revoked_by="bob")
+    ledger.put_token(revoked)
+    assert ledger.token(one.digest) == revoked
+    assert ledger.token(other.digest) == other
+    assert ledger.tokens() == [revoked, other]
+
+
+def test_the_audit_keeps_all_in_order_and_pages(ledger: Ledger) -> None:
+    for text in (*ODD_TEXTS, "last"):
+        ledger.add_audit(record(text))
+    page = ledger.audit(2)
+    assert [item.action for item in page.items] == ["last", ODD_TEXTS[-1]]
+    assert page.items[0] == replace(record("last"), id=page.items[0].id)
+    found = list(page.items)
+    while page.after is not None:
+        page = ledger.audit(2, page.after)
+        found += page.items
+    assert [item.action for item in found] == ["last", *reversed(ODD_TEXTS)]
+
+
+def test_the_newest_policy_stands_first(ledger: Ledger) -> None:
+    for text in ("one", "two: é ☃\n"):
+        ledger.add_policy(PolicyRevision(0, text, "alice", MONDAY, "because"))
+    assert [revision.text for revision in ledger.policies(5)] == ["two: é ☃\n", "one"]
+    assert [revision.text for revision in ledger.policies()] == ["two: é ☃\n"]
+
+
+def test_exceptions_can_be_ended(ledger: Ledger) -> None:
+    made = MadeException("x1", {"images": ["*"], "rules": ["secret"]}, "alice", MONDAY)
+    ledger.put_exception(made)
+    ledger.put_exception(replace(made, id="x2"))
+    ended = replace(made, ended_by="bob", ended_at=MONDAY + timedelta(hours=1))
+    ledger.put_exception(ended)
+    assert ledger.exceptions() == [ended, replace(made, id="x2")]
