@@ -2,7 +2,7 @@
 
 | variable | meaning |
 | --- | --- |
-| LAYERPROOF_INDEX | the index file; default `$XDG_DATA_HOME/layerproof/index.db` |
+| LAYERPROOF_INDEX | a file, by default `$XDG_DATA_HOME/layerproof/index.db`, or a PostgreSQL URL |
 | LAYERPROOF_POLICY | the policy file; default: the built-in policy |
 | LAYERPROOF_ADVISORIES | the advisory file; default: `advisories.db` beside the index |
 | LAYERPROOF_ADVISORY_MIRROR | where `advisories update` downloads from, instead of the projects |
@@ -12,7 +12,15 @@
 | LAYERPROOF_INSECURE_REGISTRIES | hosts, comma separated, that may be spoken to in plain HTTP |
 | LAYERPROOF_REGISTRY_MIRRORS | `host=mirror[,mirror…]` entries, separated by blanks |
 | LAYERPROOF_TOKEN_REALMS | further hosts that may be sent registry credentials, comma separated |
+| LAYERPROOF_SERVICE_CONFIG | the service's file: registries, networks, retention, logins |
+| LAYERPROOF_LISTEN | where `serve` listens, host:port; default 127.0.0.1:8686 |
+| LAYERPROOF_TLS_CERT | certificate chain of `serve`, read again when it changes |
+| LAYERPROOF_TLS_KEY | its key, likewise |
+| LAYERPROOF_SERVER | a service that the command line asks instead of an index of its own |
+| LAYERPROOF_TOKEN | its token |
 | LAYERPROOF_LIMIT_<NAME> | one cap of `layerproof.oci.limits.Limits`, in bytes or as a count |
+
+A password of PostgreSQL comes by libpq's means: PGPASSWORD, PGPASSFILE.
 """
 
 import os
@@ -23,12 +31,14 @@ from pathlib import Path
 from layerproof.errors import UsageError
 from layerproof.oci.limits import Limits
 
+_DATABASES = ("postgresql://", "postgres://")
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Everything that can be set from outside."""
 
-    index: Path
+    index: Path  # the file; where `database` is given: where it would be, for what lies beside it
     quarantine: Path
     advisories: Path
     advisory_mirror: str = ""
@@ -39,28 +49,53 @@ class Settings:
     mirrors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     token_realms: frozenset[str] = frozenset()
     limits: Limits = field(default_factory=Limits)
+    database: str = field(default="", repr=False)  # a PostgreSQL URL: it may hold a password
+    service_config: Path | None = None
+    listen: str = "127.0.0.1:8686"
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    server: str = ""
+    token: str = field(default="", repr=False)
 
 
 def settings(environ: Mapping[str, str] = os.environ) -> Settings:
     """From environment variables. Raises UsageError that names the variable."""
-    index = Path(environ.get("LAYERPROOF_INDEX") or _data_home(environ) / "layerproof/index.db")
-    policy = environ.get("LAYERPROOF_POLICY")
+    named = environ.get("LAYERPROOF_INDEX", "")
+    database = named if named.startswith(_DATABASES) else ""
+    server = environ.get("LAYERPROOF_SERVER", "").rstrip("/")
+    index = (
+        Path(named)
+        if named and not database
+        else _data_home(environ, needed=not (database or server)) / "layerproof/index.db"
+    )
     return Settings(
         index=index,
         quarantine=Path(environ.get("LAYERPROOF_QUARANTINE") or index.with_name("quarantine")),
         advisories=Path(environ.get("LAYERPROOF_ADVISORIES") or index.with_name("advisories.db")),
         advisory_mirror=environ.get("LAYERPROOF_ADVISORY_MIRROR", "").rstrip("/"),
-        policy=Path(policy) if policy else None,
+        policy=_path(environ, "LAYERPROOF_POLICY"),
         workers=_integer(environ, "LAYERPROOF_WORKERS", 0),
         native=bool(_integer(environ, "LAYERPROOF_NATIVE", 1)),
         insecure_registries=_words(environ, "LAYERPROOF_INSECURE_REGISTRIES"),
         mirrors=_mirrors(environ),
         token_realms=_words(environ, "LAYERPROOF_TOKEN_REALMS"),
         limits=_limits(environ),
+        database=database,
+        service_config=_path(environ, "LAYERPROOF_SERVICE_CONFIG"),
+        listen=environ.get("LAYERPROOF_LISTEN") or "127.0.0.1:8686",
+        tls_certificate=_path(environ, "LAYERPROOF_TLS_CERT"),
+        tls_key=_path(environ, "LAYERPROOF_TLS_KEY"),
+        server=server,
+        token=environ.get("LAYERPROOF_TOKEN", ""),
     )
 
 
-def _data_home(environ: Mapping[str, str]) -> Path:
+def _path(environ: Mapping[str, str], name: str) -> Path | None:
+    text = environ.get(name)
+    return Path(text) if text else None
+
+
+def _data_home(environ: Mapping[str, str], *, needed: bool) -> Path:
     home = environ.get("XDG_DATA_HOME", "")
     # XDG Base Directory Specification: relative paths are invalid and must be ignored.
     if home.startswith("/"):
@@ -68,6 +103,8 @@ def _data_home(environ: Mapping[str, str]) -> Path:
     try:
         return Path.home() / ".local/share"
     except RuntimeError as error:
+        if not needed:
+            return Path("/nonexistent")
         raise UsageError(
             "there is no home folder to keep the index in",
             where="LAYERPROOF_INDEX",

@@ -64,6 +64,12 @@ class EventError(UsageError):
     code = "bad-event"
 
 
+class AccessError(UsageError):
+    """A token that cannot be made or ended as was asked."""
+
+    code = "bad-access"
+
+
 class WithdrawalError(UsageError):
     """A release that cannot be done, such as of what was never withdrawn."""
 
@@ -194,6 +200,19 @@ class QuarantineError(LayerproofError):
     """The quarantine cannot be written or read."""
 
     code = "quarantine"
+
+
+# --- the service -------------------------------------------------------------------------------
+
+
+class ServiceError(LayerproofError):
+    """A Layerproof service that was asked for something did not do it. `status`: of HTTP."""
+
+    code = "service"
+
+    def __init__(self, message: str, *, status: int = 0, where: str = "", remedy: str = "") -> None:
+        super().__init__(message, where=where, remedy=remedy)
+        self.status = status
 
 
 # --- across processes ----------------------------------------------------------------------------

@@ -6,22 +6,49 @@ Every adapter is imported where it is built, because a command should load only 
 from __future__ import annotations
 
 import os
+from contextlib import closing
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from layerproof.errors import ImageNotFoundError, PolicyError, UnsupportedError
+from layerproof.errors import ImageNotFoundError, PolicyError, UnsupportedError, UsageError
 
 if TYPE_CHECKING:
     from layerproof.config import Settings
     from layerproof.engine.indexer import Indexer
+    from layerproof.engine.intake import Intake
+    from layerproof.engine.ledger import Ledger
+    from layerproof.engine.onboarding import Onboarding
     from layerproof.engine.ports import Advisories, Clock, ImageSource, Index, Workers
     from layerproof.engine.pull import Puller
+    from layerproof.engine.queue import Queue
     from layerproof.model.digest import Digest
     from layerproof.model.image import Image
     from layerproof.model.reference import Reference
+    from layerproof.monitors.networks import Networks
     from layerproof.policy.model import Policy
+    from layerproof.service_config import ServiceConfig
+    from layerproof.sources.registry.catalog import RegistryCatalog
+    from layerproof.sources.registry.docker_config import DockerConfig
+    from layerproof.sources.registry.settings import RegistrySettings
+    from layerproof.sources.registry.source import RegistrySource
+    from layerproof.store.executor import Executor
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """What a service keeps, on one database."""
+
+    index: Index
+    ledger: Ledger
+    queue: Queue
+
+    def close(self) -> None:
+        """Close connections."""
+        self.queue.close()
+        self.index.close()
 
 
 class SystemClock:
@@ -37,10 +64,102 @@ class SystemClock:
 
 
 def open_index(settings: Settings) -> Index:
-    """The layer index; made when it does not exist."""
-    from layerproof.store.sqlite_index import open_sqlite
+    """The layer index; made when it does not exist. Raises UsageError for a bad URL."""
+    from layerproof.store.index import SqlIndex
 
-    return open_sqlite(settings.index)
+    return SqlIndex(_executor(settings))
+
+
+def open_ledger(settings: Settings) -> Ledger:
+    """Tokens, audit and policy, in the index's database."""
+    from layerproof.store.ledger import SqlLedger
+
+    return SqlLedger(_executor(settings))
+
+
+def open_stores(settings: Settings) -> Stores:
+    """Index, ledger and queue of a service, on the same connections."""
+    from layerproof.store.index import SqlIndex
+    from layerproof.store.ledger import SqlLedger
+
+    if settings.database:
+        extra("psycopg", "procrastinate")
+        from layerproof.store.postgresql import PostgresExecutor, engine_of
+        from layerproof.store.procrastinate_queue import ProcrastinateQueue
+
+        engine = engine_of(settings.database)
+        on_server = PostgresExecutor(engine)
+        queue = ProcrastinateQueue(engine, on_server, open_clock())
+        return Stores(SqlIndex(on_server), SqlLedger(on_server), queue)
+    from layerproof.store.sql_queue import SqlQueue
+    from layerproof.store.sqlite import SqliteExecutor
+
+    in_file = SqliteExecutor(settings.index, durable=True)
+    return Stores(SqlIndex(in_file), SqlLedger(in_file), SqlQueue(in_file, open_clock()))
+
+
+def _executor(settings: Settings) -> Executor:
+    if settings.database:
+        extra("psycopg")
+        from layerproof.store.postgresql import PostgresExecutor, engine_of
+
+        return PostgresExecutor(engine_of(settings.database))
+    from layerproof.store.sqlite import SqliteExecutor
+
+    return SqliteExecutor(settings.index)
+
+
+def extra(*modules: str) -> None:
+    """Raises UsageError where a part of the extra `service` is not installed."""
+    from importlib.util import find_spec
+
+    missing = [name for name in modules if find_spec(name) is None]
+    if missing:
+        raise UsageError(
+            f"not installed: {', '.join(missing)}",
+            where="the service",
+            remedy='install it with its parts: pip install "layerproof[service]"',
+        )
+
+
+def open_intake(index: Index, queue: Queue, networks: Networks) -> Intake:
+    """Where reported events arrive."""
+    from layerproof.engine.intake import Intake
+
+    return Intake(index, queue, networks.country_of)
+
+
+def open_networks(config: ServiceConfig) -> Networks:
+    """Whence addresses are. Raises UsageError."""
+    from layerproof.monitors.networks import Networks
+
+    return Networks(config.networks, config.geoip)
+
+
+def open_onboarding(settings: Settings, index: Index, ledger: Ledger) -> Onboarding:
+    """Indexing and judging what was reported."""
+    from layerproof.engine.onboarding import Onboarding
+
+    return Onboarding(
+        index=index,
+        indexer=open_indexer(settings, index),
+        clock=open_clock(),
+        policy=lambda: open_policy(settings, index, ledger),
+        open_source=lambda reference: closing(_registry(reference, settings)),
+        advisories=open_advisories(settings),
+    )
+
+
+def open_catalog(host: str, settings: Settings) -> RegistryCatalog:
+    """What a registry lists; a context manager."""
+    from layerproof.sources.registry.catalog import RegistryCatalog
+
+    return RegistryCatalog(
+        host,
+        limits=settings.limits,
+        credentials=_credentials(),
+        settings=_registry_settings(settings),
+    )
 
 
 def open_advisories(settings: Settings) -> Advisories | None:
@@ -141,20 +260,30 @@ def open_source(reference: Reference, settings: Settings, index: Index) -> Image
             raise UnsupportedError(f"there is no source for {other}:", where=str(reference))
 
 
-def _registry(reference: Reference, settings: Settings) -> ImageSource:
-    from layerproof.sources.registry.docker_config import DockerConfig
-    from layerproof.sources.registry.settings import RegistrySettings
+def _registry(reference: Reference, settings: Settings) -> RegistrySource:
     from layerproof.sources.registry.source import RegistrySource
 
     return RegistrySource(
         reference,
         limits=settings.limits,
-        credentials=DockerConfig.from_environment(os.environ, _home()),
-        settings=RegistrySettings(
-            insecure_hosts=settings.insecure_registries,
-            mirrors=settings.mirrors,
-            token_realms=settings.token_realms,
-        ),
+        credentials=_credentials(),
+        settings=_registry_settings(settings),
+    )
+
+
+def _credentials() -> DockerConfig:
+    from layerproof.sources.registry.docker_config import DockerConfig
+
+    return DockerConfig.from_environment(os.environ, _home())
+
+
+def _registry_settings(settings: Settings) -> RegistrySettings:
+    from layerproof.sources.registry.settings import RegistrySettings
+
+    return RegistrySettings(
+        insecure_hosts=settings.insecure_registries,
+        mirrors=settings.mirrors,
+        token_realms=settings.token_realms,
     )
 
 
@@ -165,25 +294,40 @@ def _home() -> Path:
         return Path("/")  # a user without a name or a home, as containers have them
 
 
-def open_policy(settings: Settings, index: Index) -> Policy:
-    """The policy of the settings, or the built-in one. Raises PolicyError.
+def open_policy(settings: Settings, index: Index, ledger: Ledger | None = None) -> Policy:
+    """The policy of the settings; else the one that was put into the service; else the built-in
+    one. Exceptions that were made by the service count beside those of the file. Raises
+    PolicyError.
 
     A parsed file is kept in the index by the digest of its bytes, because parsing YAML costs more
     than a whole decision.
     """
-    if settings.policy is None:
+    put = None if ledger is None or settings.policy is not None else ledger.policies()
+    if settings.policy is not None:
+        policy = _parsed(read_policy(settings.policy), str(settings.policy), index)
+    elif put:
+        policy = _parsed(put[0].text.encode(), f"policy revision {put[0].id}", index)
+    else:
         from layerproof.policy.defaults import DEFAULT_POLICY
 
-        return DEFAULT_POLICY
+        policy = DEFAULT_POLICY
+    made = [] if ledger is None else [m for m in ledger.exceptions() if m.ended_at is None]
+    if not made:
+        return policy
+    from layerproof.policy.amend import with_exceptions
+
+    return with_exceptions(policy, made)
+
+
+def _parsed(text: bytes, where: str, index: Index) -> Policy:
     from layerproof.policy.load import cache_key, load_policy
     from layerproof.policy.model import Policy
 
-    text = read_policy(settings.policy)
     key = cache_key(text)
     cached = index.cached(key)
     if cached is not None:
         return Policy.from_json(cached)
-    policy = load_policy(text, where=str(settings.policy))
+    policy = load_policy(text, where=where)
     index.put_cached(key, policy.to_json())
     return policy
 

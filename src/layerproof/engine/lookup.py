@@ -54,6 +54,9 @@ def _by_digest(index: Index, reference: str, platform: Platform | None) -> Image
     if digest is None:
         return None
     record = index.image_by_manifest(digest)
+    if record is None:
+        chosen = index.images_of_index(digest)
+        record = next((found for found in chosen if _suits(found.image, platform)), None)
     if record is None and digest == reference:
         record = index.image_by_config(digest)
     if record is None:

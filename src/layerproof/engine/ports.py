@@ -186,12 +186,23 @@ class Index(Protocol):
     def chains(self, chain_ids: Sequence[ChainId]) -> list[ChainRecord | None]:
         """The rows, in the order asked, in one round trip."""
 
-    def put_image(self, image: Image, chains: Sequence[ChainRecord], indexed_at: datetime) -> None:
-        """The image, its name (image.reference), and its new chain rows, in one transaction."""
+    def put_image(
+        self,
+        image: Image,
+        chains: Sequence[ChainRecord],
+        indexed_at: datetime,
+        seen_at: datetime | None = None,
+    ) -> None:
+        """The image, its name (image.reference), and its new chain rows, in one transaction.
+        `seen_at`: when the name stood for the image, by default now; an earlier time than the index
+        has changes nothing of the name."""
 
     def image_by_manifest(self, digest: Digest) -> ImageRecord | None:
         """By manifest digest, or by the digest of an image index it was chosen from (then only if
         that names exactly one indexed image)."""
+
+    def images_of_index(self, digest: Digest) -> list[ImageRecord]:
+        """Those that were chosen from this image index, the last one seen first."""
 
     def image_by_config(self, digest: Digest) -> ImageRecord | None:
         """By config digest."""

@@ -24,18 +24,22 @@ Wanted = tuple[int, int | None, str | None]
 
 
 def write(
-    executor: Executor, image: Image, chains: Sequence[ChainRecord], indexed_at: datetime
+    executor: Executor,
+    image: Image,
+    chains: Sequence[ChainRecord],
+    indexed_at: datetime,
+    seen_at: datetime,
 ) -> None:
     """The image, its name and its chain rows, in one transaction."""
     encoded = layer_rows.encode(chains)
     config_digest = codec.raw(image.config_digest)
     config = codec.document(image.config)
+    now = codec.micros(indexed_at)
     view = _view_document(image)
     identity = sha256(config_digest + view).digest()
-    seen_at = codec.micros(indexed_at)
     with executor.write() as session:
         layers = layer_rows.write(session, image, encoded)
-        session.run("put_image", config_digest=config_digest, config=config, indexed_at=seen_at)
+        session.run("put_image", config_digest=config_digest, config=config, indexed_at=now)
         key = session.rows("image_by_config", config_digest=config_digest)[0][0]
         session.run_many("put_image_layer", [(key, n, layer) for n, layer in enumerate(layers)])
         if layers:
@@ -51,8 +55,10 @@ def write(
         view_key = session.rows("view_by_identity", identity=identity)[0][0]
         name = {"reference": codec.text(image.reference), "view_id": view_key}
         # Not updated but made anew: among names seen at the same moment the last one is newest.
-        session.run("drop_name", **name)
-        session.run("put_name", seen_at=seen_at, **name)
+        moment = codec.micros(seen_at)
+        if not session.rows("name_seen_after", moment=moment, **name):
+            session.run("drop_name", **name)
+            session.run("put_name", seen_at=moment, **name)
         counter_rows.change_state(session)
 
 
@@ -70,6 +76,14 @@ def by_manifest(session: Session, digest: Digest) -> ImageRecord | None:
         if len({image for image, _ in rows}) != 1:
             return None
     return records(session, [(*rows[0], None)])[0]
+
+
+def of_index(session: Session, digest: Digest) -> list[ImageRecord]:
+    """Those that were chosen from this image index, the last one seen first."""
+    rows = session.rows("views_by_index", index_digest=codec.raw(digest))
+    views = dict(reversed([(image, view) for image, view in rows]))  # the last one seen of each
+    order = dict.fromkeys(image for image, _ in rows)
+    return records(session, [(image, views[image], None) for image in order])
 
 
 def by_name(session: Session, reference: str) -> list[ImageRecord]:

@@ -120,14 +120,25 @@ class SqlIndex:
         with self._executor.read() as session:
             return layer_rows.read(session, chain_ids)
 
-    def put_image(self, image: Image, chains: Sequence[ChainRecord], indexed_at: datetime) -> None:
+    def put_image(
+        self,
+        image: Image,
+        chains: Sequence[ChainRecord],
+        indexed_at: datetime,
+        seen_at: datetime | None = None,
+    ) -> None:
         """The image, its name, and its new chain rows."""
-        image_rows.write(self._executor, image, chains, indexed_at)
+        image_rows.write(self._executor, image, chains, indexed_at, seen_at or indexed_at)
 
     def image_by_manifest(self, digest: Digest) -> ImageRecord | None:
         """By manifest digest, or by index digest if that names one indexed image only."""
         with self._executor.read() as session:
             return image_rows.by_manifest(session, digest)
+
+    def images_of_index(self, digest: Digest) -> list[ImageRecord]:
+        """Those that were chosen from this image index, the last one seen first."""
+        with self._executor.read() as session:
+            return image_rows.of_index(session, digest)
 
     def image_by_config(self, digest: Digest) -> ImageRecord | None:
         """By config digest."""

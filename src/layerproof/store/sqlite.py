@@ -38,8 +38,11 @@ _OLDEST = (3, 24)  # upsert
 class SqliteExecutor:
     """Transactions on one SQLite file. Safe for threads (one at a time) and across forks."""
 
-    def __init__(self, path: Path, *, busy_seconds: float = 30.0) -> None:
+    def __init__(self, path: Path, *, busy_seconds: float = 30.0, durable: bool = False) -> None:
+        """`durable`: what is committed survives a power cut too, at the price of one fsync for each
+        transaction; else the last ones may be lost with the power, never with the process."""
         self._path = path.absolute()
+        self._synchronous = "FULL" if durable else "NORMAL"
         self._busy_seconds = busy_seconds
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
@@ -128,7 +131,7 @@ class SqliteExecutor:
             if self._revision(connection) != HEAD:
                 connection = self._upgraded(connection)
             connection.execute("PRAGMA foreign_keys=ON")
-            connection.execute("PRAGMA synchronous=NORMAL")
+            connection.execute(f"PRAGMA synchronous={self._synchronous}")
             connection.execute(f"PRAGMA wal_autocheckpoint={LOG_PAGES}")
         except BaseException:
             connection.close()

@@ -416,6 +416,10 @@ STATEMENTS: Mapping[str, str] = {
         "INSERT INTO image_name (reference, view_id, seen_at) VALUES (:reference, :view_id, "
         ":seen_at)"
     ),
+    "name_seen_after": (
+        "SELECT image_name.id FROM image_name WHERE image_name.reference = :reference AND "
+        "image_name.view_id = :view_id AND image_name.seen_at > :moment"
+    ),
     "drop_name": (
         "DELETE FROM image_name WHERE image_name.reference = :reference AND image_name.view_id = "
         ":view_id"

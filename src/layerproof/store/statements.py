@@ -364,6 +364,11 @@ def _images(insert: _Insert) -> Mapping[str, Executable]:
         "views_by_index": _views().where(_is(image_view.c.index_digest)),
         "views_by_name": _views().where(_is(image_name.c.reference)),
         "put_name": insert.plain(image_name),
+        "name_seen_after": select(image_name.c.id).where(
+            _is(image_name.c.reference),
+            _is(image_name.c.view_id),
+            image_name.c.seen_at > bindparam("moment"),
+        ),
         "drop_name": delete(image_name).where(
             _is(image_name.c.reference), _is(image_name.c.view_id)
         ),

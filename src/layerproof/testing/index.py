@@ -141,7 +141,13 @@ class MemoryIndex:
         """The rows, in the order asked."""
         return [self._chains.get(c) for c in chain_ids]
 
-    def put_image(self, image: Image, chains: Sequence[ChainRecord], indexed_at: datetime) -> None:
+    def put_image(
+        self,
+        image: Image,
+        chains: Sequence[ChainRecord],
+        indexed_at: datetime,
+        seen_at: datetime | None = None,
+    ) -> None:
         """The image, its name, and its new chain rows."""
         self._changes += 1
         self._layers.update((layer.chain_id, layer.diff_id) for layer in image.layers)
@@ -150,10 +156,12 @@ class MemoryIndex:
             there = self._chains.get(chain.chain_id)
             if there is None or there.analysers != chain.analysers:
                 self._chains[chain.chain_id] = chain
-        seen_at = indexed_at.astimezone(UTC)
+        self._images[image.config_digest] = indexed_at.astimezone(UTC)
+        moment = (seen_at or indexed_at).astimezone(UTC)
+        if any(s.image == image and s.seen_at > moment for s in self._seen):
+            return
         self._seen = [s for s in self._seen if s.image != image]
-        self._seen.append(_Sighting(image, seen_at))
-        self._images[image.config_digest] = seen_at
+        self._seen.append(_Sighting(image, moment))
 
     def image_by_manifest(self, digest: Digest) -> ImageRecord | None:
         """By manifest digest, or by index digest if that names one indexed image only."""
@@ -163,6 +171,13 @@ class MemoryIndex:
             if len({s.image.config_digest for s in found}) != 1:
                 return None
         return self._record(found[0])
+
+    def images_of_index(self, digest: Digest) -> list[ImageRecord]:
+        """Those that were chosen from this image index, the last one seen first."""
+        found = [s for s in self._newest() if s.image.index_digest == digest]
+        first = {s.image.config_digest: s for s in reversed(found)}
+        order = dict.fromkeys(s.image.config_digest for s in found)
+        return [self._record(first[config]) for config in order]
 
     def image_by_config(self, digest: Digest) -> ImageRecord | None:
         """By config digest."""

@@ -33,7 +33,10 @@ class Endpoint:
         return f"{self.host}/{self.repository}"
 
     def url(self, path: str) -> str:
-        """Address of a resource of the repository: `manifests/latest`, `blobs/sha256:…`."""
+        """Address of a resource of the repository: `manifests/latest`, `blobs/sha256:…`; or, with a
+        slash before it, of the registry: `/v2/_catalog`."""
+        if path.startswith("/"):
+            return f"{self.base}{path}"
         return f"{self.base}/v2/{self.repository}/{path}"
 
 

@@ -98,6 +98,16 @@ class RegistrySource:
         self._image = session.run(self._resolve(session.client, platform))
         return self._image
 
+    def platforms(self) -> tuple[Platform, ...]:
+        """Those of the image index that the reference names; none if it names one image. Raises
+        what `resolve` does."""
+        session = self._open()
+        document = session.run(self._document(session.client))
+        if not isinstance(document, ImageIndex):
+            return ()
+        found = (entry.platform for entry in document.manifests if entry.platform is not None)
+        return tuple(dict.fromkeys(p for p in found if p.architecture != "unknown"))
+
     def layers(self, wanted: Collection[int]) -> Iterator[tuple[Layer | None, Iterator[bytes]]]:
         """Stream layers in the order given. Raises what `resolve` does."""
         if self._image is None:
@@ -126,10 +136,9 @@ class RegistrySource:
     async def _resolve(self, client: "RegistryClient", platform: Platform | None) -> Image:
         where = str(self._reference)
         # 1. The bytes that the name stands for, once.
-        if self._top is None:
-            self._top = await client.manifest(self._reference.digest or self._reference.tag)
+        document = await self._document(client)
+        assert self._top is not None
         answer, index_digest = self._top, None
-        document = self._parse(answer, where)
         # 2. Of an index, the manifest for the platform, by digest.
         if isinstance(document, ImageIndex):
             entry = choose(document, platform, where=where)
@@ -162,6 +171,11 @@ class RegistrySource:
             where=where,
             limits=self._limits,
         )
+
+    async def _document(self, client: "RegistryClient") -> Manifest | ImageIndex:
+        if self._top is None:
+            self._top = await client.manifest(self._reference.digest or self._reference.tag)
+        return self._parse(self._top, str(self._reference))
 
     def _parse(self, answer: "ManifestAnswer", where: str) -> Manifest | ImageIndex:
         return parse_manifest(
