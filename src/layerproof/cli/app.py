@@ -5,10 +5,10 @@ from __future__ import annotations
 import functools
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -18,9 +18,11 @@ from layerproof.errors import ImageNotFoundError, UsageError
 if TYPE_CHECKING:
     from layerproof.cli.progress import Bars, Silent
     from layerproof.config import Settings
+    from layerproof.engine.ledger import Ledger
     from layerproof.engine.needs import Indexed
     from layerproof.engine.ports import Advisories, ImageSource, Index
     from layerproof.model.image import Image, Platform
+    from layerproof.remote.client import Client
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -31,8 +33,10 @@ class App:
     def __init__(self) -> None:
         self.output = "table"
         self.quiet = False
-        self._given: dict[str, str] = {}
+        self.given: dict[str, str] = {}  # variables that options stand for
+        self._remote: Client | None = None
         self._index: Index | None = None
+        self._ledger: Ledger | None = None
         self._advisories: Advisories | None = None
 
     @property
@@ -45,21 +49,46 @@ class App:
         """From the environment, and from the options that `use` was told of."""
         from layerproof.config import settings
 
-        return settings({**os.environ, **self._given})
+        return settings({**os.environ, **self.given})
 
     def use(self, variable: str, value: object) -> None:
         """An option that was given wins over its variable. Call it before the settings are used."""
         if value is not None:
-            self._given[variable] = str(value)
+            self.given[variable] = str(value)
+
+    @property
+    def remote(self) -> Client | None:
+        """The service to ask instead of an index; None without `--server`. Raises UsageError."""
+        if self._remote is None and self.settings.server:
+            from layerproof.remote.client import Client
+
+            self._remote = Client(self.settings.server, self.settings.token)
+        return self._remote
 
     @property
     def index(self) -> Index:
-        """The layer index, opened once."""
+        """The layer index, opened once. Raises UsageError for a command that a service cannot be
+        asked for."""
+        if self.settings.server:
+            raise UsageError(
+                "this command needs an index, and cannot be asked of a service",
+                where="--server",
+                remedy="leave out --server and LAYERPROOF_SERVER, or name the database: --index",
+            )
         if self._index is None:
             from layerproof.wiring import open_index
 
             self._index = open_index(self.settings)
         return self._index
+
+    @property
+    def ledger(self) -> Ledger:
+        """The policy that was put into a service on this index, and its exceptions."""
+        if self._ledger is None:
+            from layerproof.wiring import open_ledger
+
+            self._ledger = open_ledger(self.settings)
+        return self._ledger
 
     @property
     def advisories(self) -> Advisories | None:
@@ -76,6 +105,10 @@ class App:
             self._advisories.close()
         if self._index is not None:
             self._index.close()
+        if self._ledger is not None:
+            self._ledger.close()
+        if self._remote is not None:
+            self._remote.close()
 
     def read(self, text: str, platform: str | None) -> Indexed:
         """Index an image as far as it is not, and say what was done."""
@@ -143,6 +176,24 @@ class App:
             click.echo(json.dumps(document))
 
 
+def asked(text: str) -> str:
+    """An image as a service is asked for it. Raises UsageError for one that only this machine
+    has."""
+    from layerproof.model.reference import DOCKER
+    from layerproof.wiring import read_reference
+
+    if re.fullmatch(r"sha256:[a-f0-9]{64}", text):
+        return text
+    reference = read_reference(text)
+    if reference.transport != DOCKER:
+        raise UsageError(
+            "the service reads images of registries only",
+            where=text,
+            remedy="push it and name it docker://HOST/NAME:TAG, or leave out --server",
+        )
+    return str(reference)
+
+
 def user() -> str:
     """The user who runs the command. Raises UsageError."""
     import getpass
@@ -181,11 +232,9 @@ def shared_with(*outputs: str) -> Callable[[F], F]:
 
 def _shared(outputs: tuple[str, ...], function: F) -> F:
     @click.option(
-        "--index",
-        "index_file",
-        type=click.Path(path_type=Path, dir_okay=False),
-        help="The index file (LAYERPROOF_INDEX).",
+        "--index", "index", help="The index: a file, or a PostgreSQL URL (LAYERPROOF_INDEX)."
     )
+    @click.option("--server", help="Ask this service instead (LAYERPROOF_SERVER).")
     @click.option(
         "-o",
         "--output",
@@ -201,14 +250,16 @@ def _shared(outputs: tuple[str, ...], function: F) -> F:
         context: click.Context,
         /,
         *args: Any,
-        index_file: Path | None,
+        index: str | None,
+        server: str | None,
         output: str,
         quiet: bool,
         **options: Any,
     ) -> Any:
         app: App = context.obj
         app.output, app.quiet = output, quiet
-        app.use("LAYERPROOF_INDEX", index_file)
+        app.use("LAYERPROOF_INDEX", index)
+        app.use("LAYERPROOF_SERVER", server)
         return function(app, *args, **options)
 
     return command  # type: ignore[return-value]  # click's decorators lose the type

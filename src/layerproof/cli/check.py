@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -67,12 +67,26 @@ def command(
     layerproof check --at 2026-11-01T12:00 oci:./build
     """
     from layerproof.cli.each import each
+
+    if app.remote is not None:
+        if policy is not None or at is not None:
+            raise UsageError(
+                "a service decides by its own policy, as of now",
+                where="--policy, --at",
+                remedy="leave them out, or leave out --server",
+            )
+        asking = {"platform": platform or "", "gate": gate, "namespace": namespace, "host": host,
+                  "labels": _labels(labels)}  # fmt: skip
+        report = _Report(app)
+        code = each(app, images, lambda text: ask(app, text, asking, report.add), report.fail)
+        report.close()
+        return code
     from layerproof.model.facts import Context
     from layerproof.wiring import open_clock, open_policy
 
     app.use("LAYERPROOF_POLICY", policy)
     question = Question(
-        open_policy(app.settings, app.index),
+        open_policy(app.settings, app.index, app.ledger),
         open_clock().now(),
         Context(gate, namespace, host, _labels(labels)),
     )
@@ -124,6 +138,26 @@ def judge(
     (show or _Report(app).add)(image, record)
     if question.kept is not None:
         _compare(app, question.kept, record)
+    return 1 if record.verdict.decision is Decision.REFUSE else 0
+
+
+def ask(
+    app: App,
+    text: str,
+    asking: Mapping[str, object],
+    show: Callable[[Image, VerdictRecord], None],
+) -> int:
+    """Have a service decide, and show the verdict; the exit code."""
+    from layerproof.cli.app import asked
+    from layerproof.model.verdict import Decision
+    from layerproof.remote.decode import decoded, image_of, record_of
+
+    assert app.remote is not None
+    document = app.remote.decide({"image": asked(text), **asking})
+    record = decoded(record_of, document)
+    config = record.verdict.config_digest
+    image = decoded(image_of, app.remote.get(f"/images/{config}"))
+    show(image, record)
     return 1 if record.verdict.decision is Decision.REFUSE else 0
 
 

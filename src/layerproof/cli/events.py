@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from layerproof.cli.app import App, shared
-from layerproof.errors import EventError
+from layerproof.errors import EventError, UsageError
 
 
 @click.group()
@@ -33,6 +33,12 @@ def import_(app: App, files: tuple[str, ...], registry: str) -> int:
     """
     from layerproof.monitors.registry_notifications import read_notifications
 
+    if app.remote is not None:
+        raise UsageError(
+            "registries report to a service themselves",
+            where="--server",
+            remedy="see docs/how-to/connect-a-registry.md, or leave out --server",
+        )
     for name in files:
         notified = read_notifications(_read(name), registry, where=name)
         new = app.index.put_events(notified.events)
@@ -53,7 +59,13 @@ def import_(app: App, files: tuple[str, ...], registry: str) -> int:
 @shared
 def list_(app: App, limit: int) -> int:
     """List events, newest first."""
-    events = list(islice(app.index.events(), limit))
+    if app.remote is not None:
+        from layerproof.remote.decode import decoded, event_of
+
+        documents = app.remote.items("/events", most=limit, limit=min(limit, 200))
+        events = [decoded(event_of, document) for document in documents]
+    else:
+        events = list(islice(app.index.events(), limit))
     if app.json:
         from layerproof.report.documents import event_document
 

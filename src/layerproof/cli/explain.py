@@ -39,7 +39,7 @@ def command(
     from layerproof.wiring import open_clock, open_policy
 
     app.use("LAYERPROOF_POLICY", policy)
-    rules = open_policy(app.settings, app.index)
+    rules = open_policy(app.settings, app.index, app.ledger)
     found = app.image(image, platform, offline=offline)
     chosen = choose_layer(found, layer)
     facts = gather(app.index, found, open_clock().now(), whole=True, advisories=app.advisories)

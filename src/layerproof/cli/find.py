@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -38,6 +38,8 @@ def path(app: App, path: str) -> int:
         raise UsageError(
             "paths in an image start at its root", where=path, remedy=f"find path /{path}"
         )
+    if app.remote is not None:
+        return _ask(app, path=path)
     from layerproof.engine.search import find_path
     from layerproof.oci.tarnames import clean_path
 
@@ -55,6 +57,8 @@ def package(app: App, name: str) -> int:
     layerproof find package xz-utils@5.6.1-1
     layerproof find package @angular/core@17.0.0
     """
+    if app.remote is not None:
+        return _ask(app, package=name)
     from layerproof.engine.search import find_package
 
     # A scoped npm name begins with the sign that parts name and version.
@@ -72,6 +76,8 @@ def file(app: App, what: str) -> int:
     layerproof find file sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
     layerproof find file ./suspicious.so
     """
+    if app.remote is not None:
+        return _ask(app, file=_sha256(what).hex())
     from layerproof.engine.search import find_file
 
     return _print(app, find_file(app.index, _sha256(what)))
@@ -92,6 +98,21 @@ def _sha256(what: str) -> bytes:
             where=what,
             remedy="give 64 hex digits, or the path of a file",
         ) from error
+
+
+def _ask(app: App, **query: str) -> int:
+    assert app.remote is not None
+    documents: list[dict[str, Any]] = app.remote.get("/search", **query)["items"]
+    if app.json:
+        app.emit(documents)
+    elif documents:
+        from layerproof.report.lines import found_lines
+
+        for line in found_lines(documents):
+            click.echo(line)
+    elif not app.quiet:
+        click.echo("nothing in the service's index has it")
+    return 0 if documents else 1
 
 
 def _print(app: App, found: list[Found]) -> int:

@@ -1,18 +1,49 @@
-"""`layerproof index`: read images into the index."""
+"""`layerproof index`: read images into the index, and look after it."""
 
 from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from layerproof.cli.app import App, platform_option, shared
+from layerproof.errors import UsageError
+
+if TYPE_CHECKING:
+    from layerproof.engine.ports import Index
+
+_FILE = click.Path(path_type=Path, dir_okay=False)
 
 
-@click.command()
+class _Default(click.Group):
+    """A group whose first word may be an image: then it is `layerproof index IMAGE…`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put the name of the default command before what names none."""
+        named = args and (args[0] in self.commands or args[0] in ("-h", "--help"))
+        return super().parse_args(ctx, args if named or not args else ["images", *args])
+
+
+@click.group(cls=_Default)
+def command() -> None:
+    """Read images into the layer index, and look after the index.
+
+    \b
+    layerproof index docker://docker.io/library/debian:12
+    layerproof index oci:./build docker-archive:app.tar
+    layerproof index export air-gap.db
+    """
+
+
+@command.command()
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
 @platform_option
 @shared
-def command(app: App, images: tuple[str, ...], platform: str | None) -> int:
-    """Read IMAGEs into the layer index. Layers that it knows are not read again.
+def images(app: App, images: tuple[str, ...], platform: str | None) -> int:
+    """Read IMAGEs into the layer index (`images` may be left out). Layers that it knows are not
+    read again. With --server, the service reads them.
 
     \b
     layerproof index docker://docker.io/library/debian:12
@@ -25,6 +56,8 @@ def command(app: App, images: tuple[str, ...], platform: str | None) -> int:
 
 
 def _one(app: App, text: str, platform: str | None) -> int:
+    if app.remote is not None:
+        return _ask(app, text)
     indexed = app.read(text, platform)
     if app.json:
         from layerproof.engine.view import view_image
@@ -37,4 +70,179 @@ def _one(app: App, text: str, platform: str | None) -> int:
 
         for line in indexed_lines(indexed):
             click.echo(line)
+    return 0
+
+
+def _ask(app: App, text: str) -> int:
+    from layerproof.cli.app import asked
+
+    assert app.remote is not None
+    name = asked(text)
+    app.remote.index(name)
+    if app.json:
+        app.emit([app.remote.get("/image", reference=name)])
+    elif not app.quiet:
+        click.echo(f"{name}: indexed by the service")
+    return 0
+
+
+@command.command()
+@click.argument("file", type=_FILE)
+@click.option("--image", "names", multiple=True, help="Only this one; may be given several times.")
+@click.option(
+    "--with-word", is_flag=True, help="Also trust, withdrawals and events: who said what."
+)
+@shared
+def export(app: App, file: Path, names: tuple[str, ...], with_word: bool) -> int:
+    """Write the index, or some images of it, to FILE: an index of its own, for a machine that
+    reaches no registry.
+
+    \b
+    layerproof index export air-gap.db
+    layerproof index export --image docker://registry.example/app:1.0 app.db
+    """
+    if file.exists():
+        raise UsageError("the file exists already", where=str(file), remedy="name another one")
+    from layerproof.store.sqlite_index import open_sqlite
+
+    target = open_sqlite(file)
+    try:
+        return _copy(app, app.index, target, names, word=with_word)
+    finally:
+        target.close()
+
+
+@command.command(name="import")
+@click.argument("file", type=_FILE)
+@click.option("--image", "names", multiple=True, help="Only this one; may be given several times.")
+@click.option(
+    "--with-word", is_flag=True, help="Also its trust, withdrawals and events: believe them."
+)
+@shared
+def import_(app: App, file: Path, names: tuple[str, ...], with_word: bool) -> int:
+    """Add what FILE holds, an index that `export` wrote, to the index.
+
+    What it says about layers is believed: take it only from whom you would let index for you. What
+    it says about trust is not taken over, unless --with-word is given.
+
+    \b
+    layerproof index import air-gap.db
+    """
+    if not file.exists():
+        raise UsageError("there is no such file", where=str(file), remedy="check the path")
+    from layerproof.store.sqlite_index import open_sqlite
+
+    source = open_sqlite(file)
+    try:
+        return _copy(app, source, app.index, names, word=with_word)
+    finally:
+        source.close()
+
+
+def _copy(app: App, source: Index, target: Index, names: tuple[str, ...], *, word: bool) -> int:
+    from layerproof.engine.ports import ImageRecord
+    from layerproof.engine.transfer import copy
+
+    records: list[ImageRecord] = []
+    for name in names:
+        from layerproof.wiring import read_reference
+
+        found = source.images_by_name(str(read_reference(name)))
+        if not found:
+            raise UsageError(
+                "no image is known by this name", where=name, remedy="name it as it was indexed"
+            )
+        records += found
+
+    def tell(count: int) -> None:
+        if app.shows_progress and count % 10 == 0:
+            click.echo(f"\r{count} images", nl=False, err=True)
+
+    copied = copy(source, target, records or source.images(), word=word, progress=tell)
+    if app.json:
+        from layerproof.report.service_documents import numbers_document
+
+        app.emit([numbers_document("IndexCopied", copied)])
+    elif not app.quiet:
+        click.echo(
+            f"{copied.images} images, {copied.layers} new layers"
+            + (
+                f", {copied.trust} trust records, {copied.withdrawals} withdrawals,"
+                f" {copied.events} events"
+                if word
+                else ""
+            )
+        )
+    return 0
+
+
+@command.command()
+@click.argument("file", type=_FILE)
+@shared
+def backup(app: App, file: Path) -> int:
+    """Write a copy of everything in an SQLite index to FILE, while it is in use. To restore it, put
+    FILE in the place of the index. On PostgreSQL, use pg_dump.
+
+    \b
+    layerproof index backup /backup/index.db
+    """
+    if app.settings.database:
+        raise UsageError(
+            "PostgreSQL has its own backups",
+            where="--index",
+            remedy="pg_dump --format=custom writes one, pg_restore reads it",
+        )
+    from layerproof.store.sqlite import back_up
+
+    size = back_up(app.settings.index, file)
+    if not app.quiet:
+        click.echo(f"{file}: {size} bytes")
+    return 0
+
+
+@command.command()
+@shared
+def migrate(app: App) -> int:
+    """Make the index, or bring it to this version's schema. Every command does so by itself; this
+    one does nothing else."""
+    state = app.index.state()
+    if not app.quiet:
+        click.echo(f"the index is ready (state {state})")
+    return 0
+
+
+@command.command()
+@click.option("--images", "images_", metavar="DAYS", type=click.IntRange(1), help="Not seen since.")
+@click.option("--events", metavar="DAYS", type=click.IntRange(1), help="Older ones.")
+@click.option("--verdicts", metavar="DAYS", type=click.IntRange(1), help="Older ones.")
+@shared
+def prune(app: App, images_: int | None, events: int | None, verdicts: int | None) -> int:
+    """Delete what is old: events and verdicts by their age; images that were not seen, moved or
+    started for so many days and are not trusted, with the layers that only they hold. What events
+    add up to stays: who pushed what, since when.
+
+    \b
+    layerproof index prune --events 400 --verdicts 90 --images 365
+    """
+    if (images_, events, verdicts) == (None, None, None):
+        raise UsageError("say what to prune", where="prune", remedy="for example: --verdicts 90")
+    from layerproof.model.retention import Retention
+    from layerproof.wiring import open_clock
+
+    now = open_clock().now()
+    moments = {
+        name: now - timedelta(days=days)
+        for name, days in (("images", images_), ("events", events), ("verdicts", verdicts))
+        if days is not None
+    }
+    pruned = app.index.prune(Retention(**moments))
+    if app.json:
+        from layerproof.report.service_documents import numbers_document
+
+        app.emit([numbers_document("IndexPruned", pruned)])
+    elif not app.quiet:
+        click.echo(
+            f"deleted {pruned.images} images with {pruned.layers} layers, {pruned.events} events,"
+            f" {pruned.verdicts} verdicts"
+        )
     return 0

@@ -27,12 +27,16 @@ _COMMANDS = {
     "index": "Read images into the layer index.",
     "policy": "Write a policy file, and see whether it can be used.",
     "pull": "Fetch what is not trusted into quarantine, and refuse it from then on.",
+    "jobs": "List and cancel the jobs of a service.",
     "sbom": "Write what an image is made of as CycloneDX or SPDX.",
+    "serve": "Run the service: registries report to it, gates ask it.",
     "show": "Show an image's stack of layers.",
+    "token": "Make, list and end tokens of the service.",
     "trust": "Declare images trusted, list or revoke such trust.",
     "verdicts": "List what was decided, or show one verdict in full.",
     "vulnerabilities": "List the vulnerabilities of an image's packages, by layer.",
     "withdrawals": "List the layers that are refused everywhere.",
+    "worker": "Do the jobs of a service on PostgreSQL.",
 }
 
 _HELP = """Layerproof keeps container images honest, layer by layer.
@@ -74,8 +78,11 @@ class Lazy(click.Group):
 
 @click.group(cls=Lazy, help=_HELP, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="layerproof", message="%(prog)s %(version)s")
-def cli() -> None:
+@click.option("--server", help="Ask this service instead of an index (LAYERPROOF_SERVER).")
+@click.pass_obj
+def cli(app: App, server: str | None) -> None:
     """See `_HELP`."""
+    app.use("LAYERPROOF_SERVER", server)
 
 
 def run(arguments: Sequence[str]) -> int:

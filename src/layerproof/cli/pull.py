@@ -93,7 +93,7 @@ def _pull(
         found = find_image(app.index, text, wanted, offline=True, analysers=CURRENT)
         known = app.index.image_by_config(found.config_digest) if found else None
         text = known.image.reference if known else text
-    rules = open_policy(app.settings, app.index)
+    rules = open_policy(app.settings, app.index, app.ledger)
     puller = open_puller(app.settings, app.index)
     with app.source(text) as source:
         image = source.resolve(wanted)

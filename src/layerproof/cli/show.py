@@ -26,6 +26,8 @@ def command(
     from layerproof.cli.each import each
 
     def one(text: str) -> int:
+        if app.remote is not None:
+            return _ask(app, text, packages=packages)
         from layerproof.engine.view import view_image
         from layerproof.wiring import open_clock
 
@@ -42,3 +44,23 @@ def command(
         return 0
 
     return each(app, images, one)
+
+
+def _ask(app: App, text: str, *, packages: bool) -> int:
+    from layerproof.cli.app import asked
+    from layerproof.remote.decode import decoded, view_of
+
+    assert app.remote is not None
+    name = asked(text)
+    document = (
+        app.remote.get(f"/images/{name}")
+        if name.startswith("sha256:")
+        else app.remote.get("/image", reference=name)
+    )
+    if app.json:
+        app.emit([document])
+        return 0
+    from layerproof.report.table import show_image
+
+    show_image(decoded(view_of, document), packages=packages)
+    return 0

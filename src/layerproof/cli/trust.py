@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 import click
 
 from layerproof.cli.app import App, offline_option, platform_option, shared, user
 from layerproof.errors import UsageError
+
+if TYPE_CHECKING:
+    from layerproof.model.trust import TrustRecord
 
 
 @click.group()
@@ -47,8 +51,23 @@ def add(
 
     now = open_clock().now()
     until = _expiry(expires, now)
+    if app.remote is not None:
+        if by:
+            raise UsageError(
+                "a service knows who asks", where="--by", remedy="leave out --by: the token says it"
+            )
+        from layerproof.cli.app import asked
+        from layerproof.remote.decode import decoded, trust_of
+
+        body = {"image": asked(image), "reason": reason, "expiresAt": until and until.isoformat()}
+        document = app.remote.post("/trust", body)
+        return _added(app, decoded(trust_of, document), now)
     found = app.image(image, platform, offline=offline)
     record = add_trust(app.index, found, by=by or user(), reason=reason, now=now, expires_at=until)
+    return _added(app, record, now)
+
+
+def _added(app: App, record: TrustRecord, now: datetime) -> int:
     if app.json:
         from layerproof.report.documents import trust_document
 
@@ -66,7 +85,13 @@ def list_(app: App, everything: bool) -> int:
     from layerproof.wiring import open_clock
 
     now = open_clock().now()
-    records = [r for r in app.index.trust_records() if everything or r.active(now)]
+    if app.remote is not None:
+        from layerproof.remote.decode import decoded, trust_of
+
+        documents = app.remote.items("/trust", all=str(everything).lower())
+        records = [decoded(trust_of, document) for document in documents]
+    else:
+        records = [r for r in app.index.trust_records() if everything or r.active(now)]
     if app.json:
         from layerproof.report.documents import trust_document
 
@@ -95,7 +120,13 @@ def revoke(app: App, what: str, reason: str, by: str) -> int:
     from layerproof.wiring import open_clock
 
     now = open_clock().now()
-    records = revoke_trust(app.index, what, by=by or user(), reason=reason, now=now)
+    if app.remote is not None:
+        from layerproof.remote.decode import decoded, trust_of
+
+        page = app.remote.post(f"/trust/{what}/revoke", {"reason": reason})
+        records = [decoded(trust_of, document) for document in page["items"]]
+    else:
+        records = revoke_trust(app.index, what, by=by or user(), reason=reason, now=now)
     if app.json:
         from layerproof.report.documents import trust_document
 

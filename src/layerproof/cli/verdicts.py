@@ -34,6 +34,8 @@ def command(app: App, what: str, limit: int, decision: str | None) -> int:
     layerproof verdicts docker://registry.example/app:1.0 --decision refuse
     layerproof verdicts 9c1f4e20
     """
+    if app.remote is not None:
+        return _ask(app, what, limit, decision)
     if re.fullmatch(r"[0-9a-f]{4,64}", what):
         found = app.index.verdicts_by_id(what)
         if found:
@@ -41,7 +43,10 @@ def command(app: App, what: str, limit: int, decision: str | None) -> int:
     reference = _reference(what) if what else ""
     kept = app.index.verdicts(reference)
     listed = (r for r in kept if decision in (None, str(r.verdict.decision)))
-    records = list(islice(listed, limit))
+    return _list(app, list(islice(listed, limit)), reference)
+
+
+def _list(app: App, records: list[VerdictRecord], reference: str) -> int:
     if app.json:
         from layerproof.report.documents import record_document
 
@@ -57,6 +62,19 @@ def command(app: App, what: str, limit: int, decision: str | None) -> int:
     return 0
 
 
+def _ask(app: App, what: str, limit: int, decision: str | None) -> int:
+    from layerproof.remote.decode import decoded, record_of
+
+    assert app.remote is not None
+    if re.fullmatch(r"[0-9a-f]{8,64}", what):
+        return _show(app, [decoded(record_of, app.remote.get(f"/verdicts/{what}"))])
+    reference = _reference(what) if what else ""
+    documents = app.remote.items(
+        "/verdicts", most=limit, limit=min(limit, 200), reference=reference, decision=decision
+    )
+    return _list(app, [decoded(record_of, document) for document in documents], reference)
+
+
 def _show(app: App, records: list[VerdictRecord]) -> int:
     if app.json:
         from layerproof.report.documents import record_document
@@ -68,7 +86,11 @@ def _show(app: App, records: list[VerdictRecord]) -> int:
 
     for record in records:
         click.echo(record_head(record))
-        known = app.index.image_by_config(record.verdict.config_digest)
+        known = (
+            None
+            if app.remote is not None
+            else app.index.image_by_config(record.verdict.config_digest)
+        )
         image = known.image if known else None
         for line in verdict_lines(record.verdict, image, quiet=app.quiet):
             click.echo(line)

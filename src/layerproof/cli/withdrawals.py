@@ -20,7 +20,13 @@ def command(app: App, everything: bool) -> int:
     from layerproof.wiring import open_clock
 
     now = open_clock().now()
-    records = [r for r in app.index.withdrawals() if everything or r.active(now)]
+    if app.remote is not None:
+        from layerproof.remote.decode import decoded, withdrawal_of
+
+        known = [decoded(withdrawal_of, found) for found in app.remote.items("/quarantine")]
+    else:
+        known = app.index.withdrawals()
+    records = [record for record in known if everything or record.active(now)]
     if app.json:
         from layerproof.report.documents import withdrawal_document
 

@@ -214,9 +214,14 @@ class Index(Protocol):
         """All of them, newest first, streamed."""
 
     def images_page(
-        self, limit: int, after: Cursor | None = None, part: str = ""
+        self,
+        limit: int,
+        after: Cursor | None = None,
+        part: str = "",
+        chain_id: ChainId | None = None,
     ) -> Page[ImageRecord]:
-        """Some of them, newest first; with `part`, those that have it in one of their names."""
+        """Some of them, the last one indexed first; with `part`, those that have it in one of their
+        names; with `chain_id`, those that hold this layer at its place. Not both."""
 
     def images_with_chain(self, chain_id: ChainId) -> list[ImageRecord]:
         """Those that hold this layer at this place."""

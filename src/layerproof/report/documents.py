@@ -176,6 +176,10 @@ def event_document(event: Event) -> Document:
         "manifestDigest": event.manifest_digest,
         "account": event.account or None,
         "address": event.address or None,
+        "country": event.country or None,
+        "host": event.host or None,
+        "blobDigest": event.blob_digest,
+        "chainId": event.chain_id,
         "details": dict(event.details),
     }
 

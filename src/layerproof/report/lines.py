@@ -3,8 +3,9 @@
 import os
 import textwrap
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import click
 
@@ -209,3 +210,35 @@ def wrapped(text: str, indent: str, following: str = "") -> list[str]:
         subsequent_indent=following or indent,
         break_on_hyphens=False,
     )
+
+
+def found_lines(documents: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """What a service found: a layer's contents, what is in them, and where they are used."""
+    for found in documents:
+        images = [show_text(name, 200) for name in found["images"]]
+        yield f"contents {str(found['diffId'])[:19]}  in {plural(len(images), 'image')}"
+        for entry in found["entries"]:
+            yield f"    {entry['type']} {show_text(entry['path'], 200)}"
+        for change in found["changes"]:
+            yield f"    {change['change']} {show_text(change['path'], 200)}"
+        for package in found["packages"]:
+            yield f"    {show_text(package['purl'], 200)}"
+        for change in found["packageChanges"]:
+            yield f"    {change['change']} {show_text(change['purl'], 200)}"
+        for name in images[:5]:
+            yield f"  {name}"
+        if len(images) > 5:
+            yield f"  and {len(images) - 5} more"
+
+
+def job_lines(documents: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Jobs, one line each; the key gives way."""
+    yield f"{'id':>6}  {'state':9}  {'tries':>5}  {'queued (UTC)':16}  job"
+    for job in documents:
+        error = job["error"] or {}
+        why = f"  ({error['message']})" if error.get("message") else ""
+        line = (
+            f"{job['id']:>6}  {job['state']:9}  {job['attempts']:>5}  "
+            f"{str(job['queuedAt'])[:16].replace('T', ' ')}  {show_text(job['key'] + why, 500)}"
+        )
+        yield line if len(line) <= width() else line[: width() - 1] + "…"

@@ -98,14 +98,18 @@ def with_chain(session: Session, chain_id: ChainId) -> list[ImageRecord]:
     return records(session, [(image, None, None) for (image,) in rows])
 
 
-def page(session: Session, limit: int, after: Cursor | None, part: str) -> Page[ImageRecord]:
-    """Some of them, newest first; those with `part` in a name, if it is given."""
+def page(
+    session: Session, limit: int, after: Cursor | None, part: str, chain_id: ChainId | None
+) -> Page[ImageRecord]:
+    """Some of them, the last one indexed first; with `part` in a name, or with a layer, where
+    given."""
     asked = {**codec.before(after), "limit": limit + 1}
-    rows = (
-        session.rows("images_page_named", part=_literal(codec.text(part)), **asked)
-        if part
-        else session.rows("images_page", **asked)
-    )
+    if chain_id is not None:
+        rows = session.rows("images_page_with_chain", chain_id=codec.raw(chain_id), **asked)
+    elif part:
+        rows = session.rows("images_page_named", part=_literal(codec.text(part)), **asked)
+    else:
+        rows = session.rows("images_page", **asked)
     found = records(session, [(key, None, None) for key, _ in rows])
     cursors = [Cursor(indexed_at, key) for key, indexed_at in rows]
     return Page.of(list(zip(found, cursors, strict=True)), limit)

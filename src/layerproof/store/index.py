@@ -170,11 +170,15 @@ class SqlIndex:
             return image_rows.with_tops(session, chain_ids)
 
     def images_page(
-        self, limit: int, after: Cursor | None = None, part: str = ""
+        self,
+        limit: int,
+        after: Cursor | None = None,
+        part: str = "",
+        chain_id: ChainId | None = None,
     ) -> Page[ImageRecord]:
-        """Some of them, newest first."""
+        """Some of them, the last one indexed first."""
         with self._executor.read() as session:
-            return image_rows.page(session, limit, after, part)
+            return image_rows.page(session, limit, after, part, chain_id)
 
     # --- search ---
 

@@ -21,7 +21,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
-from layerproof.errors import IndexUnavailableError, IndexVersionError
+from layerproof.errors import IndexUnavailableError, IndexVersionError, UsageError
 from layerproof.model.digest import DiffId
 from layerproof.store.claims import claim
 from layerproof.store.codec import DamagedRowError
@@ -238,6 +238,34 @@ class SqliteExecutor:
         if child and self._connection is not None:
             self._carried, self._connection = self._connection, None
         self._lock.release()
+
+
+def back_up(path: Path, file: Path) -> int:
+    """A copy of the index at `path`, while it is in use; its size in bytes. Raises
+    IndexUnavailableError, UsageError.
+
+    By SQLite's own backup (sqlite.org/backup.html): the copy is of one moment.
+    """
+    if file.exists():
+        raise UsageError("the file exists already", where=str(file), remedy="name another one")
+    executor = SqliteExecutor(path)
+    with executor.read():
+        pass  # it is ours, and of a version that we know
+    executor.close()
+    os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+    try:
+        source, target = sqlite3.connect(path), sqlite3.connect(file)
+        try:
+            source.backup(target)
+        finally:
+            source.close()
+            target.close()
+    except sqlite3.Error as error:
+        file.unlink()
+        raise IndexUnavailableError(
+            f"the index cannot be copied: {error}", where=str(file), remedy="see that there is room"
+        ) from error
+    return file.stat().st_size
 
 
 class _SqliteSession:

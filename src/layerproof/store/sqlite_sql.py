@@ -365,6 +365,13 @@ STATEMENTS: Mapping[str, str] = {
         "(image.indexed_at < :before_at OR image.id < :before_id) ORDER BY image.indexed_at DESC, "
         "image.id DESC LIMIT :limit OFFSET 0"
     ),
+    "images_page_with_chain": (
+        "SELECT image.id, image.indexed_at FROM image JOIN image_layer ON image.id = "
+        "image_layer.image_id JOIN layer ON layer.id = image_layer.layer_id WHERE layer.chain_id "
+        "= :chain_id AND image.indexed_at <= :before_at AND (image.indexed_at < :before_at OR "
+        "image.id < :before_id) ORDER BY image.indexed_at DESC, image.id DESC LIMIT :limit OFFSET "
+        "0"
+    ),
     "images_page_named": (
         "SELECT image.id, image.indexed_at FROM image WHERE image.indexed_at <= :before_at AND "
         "(image.indexed_at < :before_at OR image.id < :before_id) AND image.id IN (SELECT "

@@ -336,6 +336,12 @@ def _images(insert: _Insert) -> Mapping[str, Executable]:
         .order_by(*newest)
         .limit(bindparam("limit"))
         .offset(literal_column("0")),
+        "images_page_with_chain": select(image.c.id, image.c.indexed_at)
+        .select_from(image.join(image_layer).join(layer))
+        .where(_is(layer.c.chain_id), _before(image.c.indexed_at, image.c.id))
+        .order_by(*newest)
+        .limit(bindparam("limit"))
+        .offset(literal_column("0")),
         # A name is found by any part of it.
         "images_page_named": select(image.c.id, image.c.indexed_at)
         .where(

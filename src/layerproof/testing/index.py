@@ -217,14 +217,19 @@ class MemoryIndex:
         return [r for r in self.images() if r.image.layers and r.image.top in chain_ids]
 
     def images_page(
-        self, limit: int, after: Cursor | None = None, part: str = ""
+        self,
+        limit: int,
+        after: Cursor | None = None,
+        part: str = "",
+        chain_id: ChainId | None = None,
     ) -> Page[ImageRecord]:
-        """Some of them, newest first."""
+        """Some of them, the last one indexed first."""
         order = {config: number for number, config in enumerate(self._images)}
         numbered = [
             (record, Cursor(_micros(record.indexed_at), order[record.image.config_digest]))
             for record in self.images()
-            if not part or any(part in name for name in record.names)
+            if (not part or any(part in name for name in record.names))
+            and (chain_id is None or any(la.chain_id == chain_id for la in record.image.layers))
         ]
         return _page(numbered, limit, after)
 

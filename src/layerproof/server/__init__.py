@@ -1,0 +1,1 @@
+"""The service: the HTTP API, and the workers that do its jobs."""

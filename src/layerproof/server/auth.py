@@ -1,0 +1,184 @@
+"""Who asks, and whether they may: tokens of the service, and tokens of an OpenID provider.
+
+1. Every route says which role it needs; one that says nothing is refused to everybody
+   (`routed`), and a test looks at each of them.
+2. A token is looked up by its digest. What was found is kept until any token changes.
+3. Whoever shows a wrong token may do so a few times a minute.
+4. Everybody has a bucket of requests, by token; so one cannot starve the others.
+"""
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from fastapi import Request
+from starlette.concurrency import run_in_threadpool
+
+from layerproof.engine.access import MOST_TOKEN, PREFIX, digest_of
+from layerproof.engine.ledger import Ledger
+from layerproof.engine.ports import Clock
+from layerproof.model.access import Role, allows
+from layerproof.server.problems import Problem
+
+WRONG_PER_MINUTE = 30
+_MOST_KNOWN = 10_000
+_CHALLENGE = {"WWW-Authenticate": 'Bearer realm="layerproof"'}
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Whoever asks."""
+
+    name: str
+    role: Role
+    registry: str = ""  # a notifier's
+    expires_at: datetime | None = None
+    key: str = ""  # for its bucket of requests
+
+
+Verify = Callable[[str], Principal | None]
+
+
+class Buckets:
+    """Token buckets by key; the ones that were not used for longest are forgotten."""
+
+    def __init__(self, per_second: float, burst: float) -> None:
+        self._rate = per_second
+        self._burst = burst
+        self._lock = threading.Lock()
+        self._levels: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def take(self, key: str) -> float:
+        """0 if one may; else the seconds to wait."""
+        now = time.monotonic()
+        with self._lock:
+            level, then = self._levels.pop(key, (self._burst, now))
+            level = min(self._burst, level + (now - then) * self._rate)
+            may = level >= 1
+            self._levels[key] = (level - 1 if may else level), now
+            while len(self._levels) > _MOST_KNOWN:
+                self._levels.popitem(last=False)
+        return 0.0 if may else (1 - level) / self._rate
+
+
+class Gatekeeper:
+    """Authenticates requests and holds them to their roles."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        clock: Clock,
+        *,
+        requests_per_second: float,
+        verify_foreign: Verify | None = None,
+    ) -> None:
+        self._ledger = ledger
+        self._clock = clock
+        self._verify_foreign = verify_foreign
+        self._all = Buckets(requests_per_second, max(2 * requests_per_second, 10))
+        self._wrong = Buckets(WRONG_PER_MINUTE / 60, WRONG_PER_MINUTE)
+        self._known: dict[bytes, Principal] = {}
+        self._state = ""
+
+    def admit(
+        self, authorization: str, address: str, needed: Role, state: str | None = None
+    ) -> Principal:
+        """The caller, who may do what needs this role. `state`: of the ledger, where somebody has
+        just read it. Raises Problem."""
+        return self.allow(self.authenticate(authorization, address, state), needed)
+
+    def allow(self, principal: Principal, needed: Role) -> Principal:
+        """Raises Problem if the caller may not, or asks too often."""
+        if not allows(principal.role, needed):
+            raise Problem(
+                403,
+                "forbidden",
+                f"{principal.name} is {principal.role}, and this needs {needed}",
+                remedy="ask an administrator for a token of that role",
+            )
+        wait = self._all.take(principal.key)
+        if wait:
+            raise _too_many(wait)
+        return principal
+
+    def authenticate(self, authorization: str, address: str, state: str | None = None) -> Principal:
+        """Whose token it is. Raises Problem."""
+        scheme, _, text = authorization.partition(" ")
+        text = text.strip()
+        if not authorization:
+            raise Problem(
+                401,
+                "unauthenticated",
+                "the request has no token",
+                remedy="send the header Authorization: Bearer TOKEN; make one with"
+                " `layerproof token create`",
+                headers=_CHALLENGE,
+            )
+        found = self._look_up(text, state) if scheme.lower() == "bearer" and text else None
+        if found is None:
+            wait = self._wrong.take(address)
+            if wait:
+                raise _too_many(wait)
+            raise Problem(
+                401,
+                "unauthenticated",
+                "the token is not known, or not good any more",
+                remedy="make a new one with `layerproof token create`",
+                headers=_CHALLENGE,
+            )
+        return found
+
+    def _look_up(self, text: str, state: str | None) -> Principal | None:
+        if not text.startswith(PREFIX):
+            return self._verify_foreign(text) if self._verify_foreign else None
+        if len(text) > MOST_TOKEN:
+            return None
+        now = self._clock.now()
+        state = state or self._ledger.access_state()
+        if state != self._state:
+            self._known, self._state = {}, state
+        digest = digest_of(text)
+        found = self._known.get(digest)
+        if found is None:
+            token = self._ledger.token(digest)
+            if token is None or not token.active(now):
+                return None
+            ends = min(filter(None, (token.expires_at, token.revoked_at)))
+            found = Principal(token.name, token.role, token.registry, ends, token.id)
+            self._known[digest] = found
+        if found.expires_at is not None and found.expires_at <= now:
+            return None
+        return found
+
+
+def _too_many(wait: float) -> Problem:
+    return Problem(
+        429,
+        "too-many-requests",
+        "there were too many requests",
+        remedy="wait as Retry-After says",
+        headers={"Retry-After": str(int(wait) + 1)},
+    )
+
+
+def needs(role: Role) -> Callable[[Request], object]:
+    """A dependency: the caller, who may do what needs this role."""
+
+    async def principal(request: Request) -> Principal:
+        keeper: Gatekeeper = request.app.state.gatekeeper
+        found = await run_in_threadpool(
+            keeper.admit, request.headers.get("authorization", ""), address_of(request), role
+        )
+        request.state.principal = found
+        return found
+
+    principal.role = role  # type: ignore[attr-defined]  # for the test that looks at every route
+    return principal
+
+
+def address_of(request: Request) -> str:
+    """Whence it comes, as far as the server knows."""
+    return request.client.host if request.client else ""

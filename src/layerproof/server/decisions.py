@@ -1,0 +1,145 @@
+"""Decisions for gates, as fast as they can be given without being old.
+
+1. An answer is kept as the bytes that were sent, with all that it was made from: the state of index
+   and ledger, the policy's file, the advisories. It is sent again as long as all of that is as it
+   was, and no later than the moment at which time alone may change it.
+2. Whether it is as it was is looked up for every request, never assumed: a request is answered by a
+   look that began after the request arrived. Requests that arrive while a look runs share the next
+   one, so that a thousand requests cost a few looks.
+3. Of requests that ask the same at the same moment, one is worked out and all get the answer.
+   Errors are not kept.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from layerproof.engine.decide import decide
+from layerproof.engine.lookup import find_image
+from layerproof.errors import ImageNotFoundError
+from layerproof.model.facts import Context
+from layerproof.model.image import Platform
+from layerproof.report.documents import record_document
+from layerproof.server.service import Service
+
+MOST_KEPT = 50_000
+_MOST_BYTES = 256 << 20  # of answers that are kept
+
+Stamp = tuple[Any, ...]
+
+
+class Freshness:
+    """The state of everything that decisions depend on, as of now."""
+
+    def __init__(self, read: Callable[[], Stamp]) -> None:
+        self._read = read
+        self._thread = ThreadPoolExecutor(1, "freshness")
+        self._running: asyncio.Task[Stamp] | None = None
+        self._next: asyncio.Task[Stamp] | None = None
+
+    async def now(self) -> Stamp:
+        """From a look that begins after this call. Raises what the look raises."""
+        if self._next is None:
+            self._next = asyncio.get_running_loop().create_task(self._look(self._running))
+        return await asyncio.shield(self._next)
+
+    async def _look(self, before: "asyncio.Task[Stamp] | None") -> Stamp:
+        if before is not None:
+            await asyncio.wait([before])
+        self._running, self._next = self._next, None
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._read)
+
+    def close(self) -> None:
+        """End the thread."""
+        self._thread.shutdown()
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One question."""
+
+    image: str
+    platform: Platform | None
+    context: Context
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What was decided, ready to be sent."""
+
+    body: bytes
+    decision: str
+    holds_until: datetime
+
+
+class Decisions:
+    """Answers by question, for one event loop."""
+
+    def __init__(self, service: Service, workers: int = 8) -> None:
+        self._service = service
+        self._threads = ThreadPoolExecutor(workers, "decide")
+        self._kept: OrderedDict[object, tuple[Stamp, Answer]] = OrderedDict()
+        self._bytes = 0
+        self._making: dict[object, asyncio.Future[Answer]] = {}
+
+    async def answer(
+        self, key: object, stamp: Stamp, now: datetime, ask: Callable[[], Asked]
+    ) -> Answer:
+        """The answer to the question of this key. Raises LayerproofError, and what `ask` does."""
+        kept = self._kept.get(key)
+        if kept is not None and kept[0] == stamp and now < kept[1].holds_until:
+            self._kept.move_to_end(key)
+            return kept[1]
+        making = self._making.get((key, stamp))
+        if making is None:
+            loop = asyncio.get_running_loop()
+            making = asyncio.ensure_future(loop.run_in_executor(self._threads, self._made, ask()))
+            self._making[key, stamp] = making
+            making.add_done_callback(lambda done: self._keep(key, stamp, done))
+        return await asyncio.shield(making)
+
+    def close(self) -> None:
+        """End the threads."""
+        self._threads.shutdown()
+
+    def _made(self, asked: Asked) -> Answer:
+        service = self._service
+        index = service.stores.index
+        image = find_image(
+            index, asked.image, asked.platform, offline=True, analysers=service.analysers
+        )
+        if image is None:
+            raise ImageNotFoundError(
+                "the index does not know this image",
+                where=asked.image,
+                remedy="push it to a registry that reports here, or queue it: POST /api/v1/images",
+            )
+        record = decide(
+            index,
+            image,
+            service.policy(),
+            service.clock.now(),
+            service.analysers,
+            context=asked.context,
+            advisories=service.advisories(),
+        )
+        body = msgspec.json.encode(record_document(record))
+        return Answer(body, str(record.verdict.decision), record.holds_until)
+
+    def _keep(self, key: object, stamp: Stamp, done: "asyncio.Future[Answer]") -> None:
+        self._making.pop((key, stamp), None)
+        if done.cancelled() or done.exception() is not None:
+            return
+        answer = done.result()
+        old = self._kept.pop(key, None)
+        self._bytes += len(answer.body) - (len(old[1].body) if old else 0)
+        self._kept[key] = stamp, answer
+        while len(self._kept) > MOST_KEPT or self._bytes > _MOST_BYTES:
+            _, (_, gone) = self._kept.popitem(last=False)
+            self._bytes -= len(gone.body)

@@ -1,0 +1,74 @@
+"""Reports of many requests, written down together: one transaction for all that arrived while the
+last one ran. A request is answered when its own events are on the disk."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from layerproof.engine.intake import Accepted
+from layerproof.model.event import Event
+
+MOST_EVENTS = 2000  # in one transaction
+MOST_WAITING = 20_000  # events of requests that are not answered yet
+
+
+@dataclass(slots=True)
+class _Waiting:
+    events: Sequence[Event]
+    done: "asyncio.Future[Accepted]"
+
+
+class OverloadedError(Exception):
+    """More is waiting than should; whoever reports is to come back."""
+
+
+class Batches:
+    """Collects reports for one event loop."""
+
+    def __init__(self, accept: Callable[[Sequence[Event]], Accepted]) -> None:
+        self._accept = accept
+        self._thread = ThreadPoolExecutor(1, "intake")
+        self._waiting: list[_Waiting] = []
+        self._count = 0
+        self._running: asyncio.Task[None] | None = None
+
+    async def accept(self, events: Sequence[Event]) -> Accepted:
+        """Write them down, with those of others; the numbers are of all. Raises OverloadedError,
+        and what writing raises."""
+        if not events:
+            return Accepted(0, 0)
+        if self._count + len(events) > MOST_WAITING:
+            raise OverloadedError
+        loop = asyncio.get_running_loop()
+        mine = _Waiting(events, loop.create_future())
+        self._waiting.append(mine)
+        self._count += len(events)
+        if self._running is None or self._running.done():
+            self._running = loop.create_task(self._write())
+        return await mine.done
+
+    async def _write(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._waiting:
+            batch: list[_Waiting] = []
+            size = 0
+            while self._waiting and (not batch or size < MOST_EVENTS):
+                batch.append(self._waiting.pop(0))
+                size += len(batch[-1].events)
+            self._count -= size
+            events = [event for item in batch for event in item.events]
+            try:
+                accepted = await loop.run_in_executor(self._thread, self._accept, events)
+            except Exception as error:  # noqa: BLE001  because each request is told of it
+                for item in batch:
+                    if not item.done.cancelled():
+                        item.done.set_exception(error)
+                continue
+            for item in batch:
+                if not item.done.cancelled():
+                    item.done.set_result(accepted)
+
+    def close(self) -> None:
+        """End the thread."""
+        self._thread.shutdown()

@@ -1,0 +1,59 @@
+"""What Prometheus is told. One registry per process; `serve` with several processes adds them up by
+prometheus-client's files (PROMETHEUS_MULTIPROC_DIR)."""
+
+import os
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+
+class Metrics:
+    """Every number that the service counts."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self.requests = Counter(
+            "layerproof_http_requests",
+            "Requests by route, method and status.",
+            ["route", "method", "status"],
+            registry=self._registry,
+        )
+        self.seconds = Histogram(
+            "layerproof_http_request_seconds",
+            "Time to answer, by route.",
+            ["route"],
+            buckets=_SECONDS,
+            registry=self._registry,
+        )
+        self.decisions = Counter(
+            "layerproof_decisions",
+            "Decisions by outcome and gate.",
+            ["decision", "gate"],
+            registry=self._registry,
+        )
+        self.events = Counter(
+            "layerproof_events", "New events by kind.", ["kind"], registry=self._registry
+        )
+        self.refused = Counter(
+            "layerproof_notifications_refused",
+            "Reports that were not accepted, by reason.",
+            ["reason"],
+            registry=self._registry,
+        )
+        self.jobs = Gauge(
+            "layerproof_jobs",
+            "Jobs that wait or run.",
+            ["state"],
+            registry=self._registry,
+            multiprocess_mode="mostrecent",
+        )
+
+    def text(self) -> bytes:
+        """In Prometheus' exposition format."""
+        if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+            registry = CollectorRegistry()
+            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # it has no types
+            return generate_latest(registry)
+        return generate_latest(self._registry)

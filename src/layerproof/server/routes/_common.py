@@ -1,0 +1,66 @@
+"""What routes share: the service, the caller, texts that may be given."""
+
+from typing import Annotated
+
+from fastapi import Depends, Path, Request
+
+from layerproof.errors import ImageNotFoundError, ManifestError
+from layerproof.model.access import Role
+from layerproof.model.digest import ChainId, Digest
+from layerproof.server.auth import Principal, address_of, needs
+from layerproof.server.problems import Problem
+from layerproof.server.service import Service
+
+PREFIX = "/api/v1"
+
+
+def _service(request: Request) -> Service:
+    service: Service = request.app.state.service
+    return service
+
+
+The = Annotated[Service, Depends(_service)]
+Viewer = Annotated[Principal, Depends(needs(Role.VIEWER))]
+Operator = Annotated[Principal, Depends(needs(Role.OPERATOR))]
+Admin = Annotated[Principal, Depends(needs(Role.ADMIN))]
+DigestText = Annotated[
+    str, Path(pattern=r"^sha(256:[0-9a-f]{64}|512:[0-9a-f]{128})$", description="A digest.")
+]
+IdText = Annotated[str, Path(pattern=r"^[0-9a-f]{8,64}$", description="An id, in hexadecimal.")]
+
+
+def digest(text: str) -> Digest:
+    """Raises Problem."""
+    try:
+        return Digest.parse(text)
+    except ManifestError as error:
+        raise Problem(400, "bad-digest", error.message, where=text[:100]) from error
+
+
+def chain_id(text: str) -> ChainId:
+    """Raises Problem."""
+    return ChainId(digest(text))
+
+
+def missing(what: str, where: str, remedy: str) -> ImageNotFoundError:
+    """That there is no such thing."""
+    return ImageNotFoundError(f"there is no such {what}", where=where, remedy=remedy)
+
+
+def audited(
+    service: Service,
+    request: Request,
+    principal: Principal,
+    action: str,
+    target: str,
+    **details: object,
+) -> None:
+    """Write down a change that was made."""
+    service.audit(
+        actor=principal.name,
+        role=str(principal.role),
+        action=action,
+        target=target,
+        address=address_of(request),
+        details=details,
+    )
