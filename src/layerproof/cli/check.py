@@ -68,6 +68,7 @@ def command(
     """
     from layerproof.cli.each import each
 
+    app.use("LAYERPROOF_POLICY", policy)
     if app.remote is not None:
         if policy is not None or at is not None:
             raise UsageError(
@@ -84,7 +85,6 @@ def command(
     from layerproof.model.facts import Context
     from layerproof.wiring import open_clock, open_policy
 
-    app.use("LAYERPROOF_POLICY", policy)
     question = Question(
         open_policy(app.settings, app.index, app.ledger),
         open_clock().now(),

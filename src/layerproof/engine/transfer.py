@@ -88,7 +88,7 @@ def _blob(layer: Layer) -> BlobRecord:
 
 def _image(source: Index, target: Index, record: ImageRecord) -> None:
     image = record.image
-    if chain_ids([layer.diff_id for layer in image.layers]) != [
+    if list(chain_ids([layer.diff_id for layer in image.layers])) != [
         layer.chain_id for layer in image.layers
     ]:
         raise DigestMismatchError(

@@ -11,14 +11,13 @@
 """
 
 import asyncio
+import json
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-
-import msgspec
 
 from layerproof.engine.decide import decide
 from layerproof.engine.lookup import find_image
@@ -129,7 +128,7 @@ class Decisions:
             context=asked.context,
             advisories=service.advisories(),
         )
-        body = msgspec.json.encode(record_document(record))
+        body = json.dumps(record_document(record)).encode()  # msgspec knows no kinds of text
         return Answer(body, str(record.verdict.decision), record.holds_until)
 
     def _keep(self, key: object, stamp: Stamp, done: "asyncio.Future[Answer]") -> None:
