@@ -47,6 +47,12 @@ lock:
 	  --no-emit-index-url --extra dev --upgrade -o requirements.lock pyproject.toml
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	  --no-emit-index-url --no-deps --upgrade -o requirements-bench.lock bench/requirements.in
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	  --no-emit-index-url --extra service --extra tracing --upgrade --constraints requirements.lock \
+	  -o requirements-service.lock pyproject.toml
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	  --no-emit-index-url --upgrade --constraints requirements.lock \
+	  -o requirements-build.lock deploy/build-requirements.in
 
 clean:
 	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist bench/results
