@@ -41,6 +41,8 @@ RUN_DEPENDENT = {
 # Of a source, not of the image; or of the user.
 LEFT_OUT = {
     "blob", "image_view", "image_name", "trust", "trust_chain", "event", "verdict", "withdrawal",
+    "access_token", "activity", "audit", "counter", "job", "job_report", "made_exception",
+    "policy_revision",
     "cached", "analyser_set",
 }  # fmt: skip
 
