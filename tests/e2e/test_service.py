@@ -1,5 +1,7 @@
 """The service against a real registry with accounts: pushes arrive, are indexed and judged."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +11,7 @@ import httpx
 import pytest
 from tests.e2e.daemons import CannotStartError, Registry, free_port
 from tests.e2e.made_image import write_image
-from tests.e2e.service import Running, pretty, push, reporting_registry, service, until
+from tests.e2e.service import Running, clean, pretty, push, reporting_registry, service, until
 
 pytestmark = pytest.mark.real
 ALICE, MALLORY = "alice", "mallory"
@@ -129,3 +131,42 @@ def test_a_decision_by_digest_is_that_of_the_verdict(world: World) -> None:
     assert [answer.status_code for answer in answers] == [200, 200]
     assert answers[0].json()["decision"] == verdict["decision"]
     assert answers[0].content == answers[1].content
+
+
+def test_the_command_line_asks_the_service_as_it_asks_an_index(world: World) -> None:
+    layout = world.folder / "asked"
+    write_image(layout, layers=2, files=5)
+    world.push(layout, ALICE, "team/asked:1")
+    verdict = world.until_judged("team/asked:1")
+    name = f"docker://{world.host}/team/asked:1"
+    code, shown = run(world, "check", name)
+    assert code == 1, shown  # no base is trusted
+    assert "REFUSE" in shown
+    assert run(world, "show", name)[0] == 0
+    code, shown = run(world, "trust", "add", verdict["manifestDigest"], "--reason", "a base")
+    assert code == 0, shown
+    code, shown = run(world, "--server", world.service.url, "trust", "list", "--output", "json")
+    assert "team/asked" in shown
+    for command in (["events", "list"], ["jobs", "list"], ["token", "list"], ["verdicts"],
+                    ["withdrawals"], ["find", "path", "/usr"]):  # fmt: skip
+        code, shown = run(world, *command)
+        assert code in (0, 1), shown
+        assert "defect" not in shown
+    code, shown = run(world, "diff", name)
+    assert code == 2
+    assert "--server" in shown
+
+
+def run(world: World, *arguments: str) -> tuple[int, str]:
+    """The program with the service's address and token: exit code, and all that it said."""
+    environment = clean(
+        {"LAYERPROOF_SERVER": world.service.url, "LAYERPROOF_TOKEN": world.service.token}
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "layerproof.cli.main", *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr

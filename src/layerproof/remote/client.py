@@ -45,7 +45,7 @@ class Client:
             follow_redirects=False,
         )
 
-    def get(self, path: str, **query: object) -> Document:
+    def get(self, path: str, /, **query: object) -> Document:
         """One document."""
         given = {key: str(value) for key, value in query.items() if value not in (None, "")}
         return self._ask("GET", path, params=given)
@@ -62,7 +62,7 @@ class Client:
         """End something."""
         return self._ask("DELETE", path)
 
-    def items(self, path: str, *, most: int = 1 << 30, **query: object) -> list[Document]:
+    def items(self, path: str, /, *, most: int = 1 << 30, **query: object) -> list[Document]:
         """All of a list, or the first so many."""
         found: list[Document] = []
         for item in self._items(path, query):
