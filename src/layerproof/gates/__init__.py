@@ -1,1 +1,1 @@
-"""Places where a decision bites."""
+"""Gates: the places where a decision bites."""
