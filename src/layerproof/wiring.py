@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 from layerproof.errors import ImageNotFoundError, PolicyError, UnsupportedError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from layerproof.config import Settings
     from layerproof.engine.indexer import Indexer
     from layerproof.engine.intake import Intake
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from layerproof.monitors.networks import Networks
     from layerproof.policy.model import Policy
     from layerproof.service_config import ServiceConfig
+    from layerproof.sources.docker_engine import Engine
     from layerproof.sources.registry.catalog import RegistryCatalog
     from layerproof.sources.registry.docker_config import DockerConfig
     from layerproof.sources.registry.settings import RegistrySettings
@@ -231,7 +234,8 @@ def open_source(reference: Reference, settings: Settings, index: Index) -> Image
         case "docker":
             return _registry(reference, settings)
         case "docker-daemon":
-            from layerproof.sources.docker_daemon import DockerDaemonSource, docker_host
+            from layerproof.sources.docker_daemon import DockerDaemonSource
+            from layerproof.sources.docker_engine import docker_host
 
             def known(identity: Digest) -> Image | None:
                 # Engines name images by their config, newer ones by their manifest.
@@ -258,6 +262,13 @@ def open_source(reference: Reference, settings: Settings, index: Index) -> Image
             return RootfsSource(reference, limits)
         case other:
             raise UnsupportedError(f"there is no source for {other}:", where=str(reference))
+
+
+def open_engine(environ: Mapping[str, str], settings: Settings, *, timeout: float) -> Engine:
+    """The Docker Engine that the environment names. Raises UsageError."""
+    from layerproof.sources.docker_engine import Engine, docker_host
+
+    return Engine(docker_host(environ), settings.limits, timeout)
 
 
 def _registry(reference: Reference, settings: Settings) -> RegistrySource:

@@ -14,7 +14,7 @@ from enum import StrEnum
 
 from layerproof.model.digest import ChainId, Digest
 from layerproof.model.facts import COMMAND_LINE, Context
-from layerproof.model.image import Platform
+from layerproof.model.image import Image, Platform
 from layerproof.model.verdict import Decision, Trust
 
 
@@ -56,6 +56,17 @@ class Question:
     names: tuple[str, ...]
     context: Context = COMMAND_LINE
     platform: Platform | None = None
+    # What whoever will run it calls it: a name must lead to an image with this manifest, index or
+    # config digest, and with this top layer; None: the names alone say which
+    identity: Digest | None = None
+    top: ChainId | None = None
+
+    def means(self, image: Image) -> bool:
+        """Whether this is the image that is asked about."""
+        if self.top is not None and image.top != self.top:
+            return False
+        digests = (image.config_digest, image.manifest_digest, image.index_digest)
+        return self.identity is None or self.identity in digests
 
     @property
     def key(self) -> tuple[object, ...]:
@@ -63,7 +74,7 @@ class Question:
         context = self.context
         labels = None if context.labels is None else tuple(sorted(context.labels.items()))
         where = (context.gate, context.namespace, context.host, labels)
-        return (self.names, where, self.platform)
+        return (self.names, where, self.platform, self.identity, self.top)
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,6 +68,7 @@ class Asked:
     images: tuple[str, ...]
     platform: Platform | None
     context: Context
+    means: Callable[[Image], bool] = lambda _image: True
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +146,7 @@ class Decisions:
                 image = find_image(index, name, asked.platform, offline=True, analysers=analysers)
             except ImageNotFoundError:  # a digest that stands in no image
                 continue
-            if image is not None:
+            if image is not None and asked.means(image):
                 return image
         raise ImageNotFoundError(
             "the index does not know this image",

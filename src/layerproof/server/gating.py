@@ -123,7 +123,7 @@ class Gating:
         names = tuple(name for name in question.names if "@" in name or name.startswith("sha256:"))
         if not names:  # a tag says nothing about bytes
             raise ImageNotFoundError("the image is not named by a digest")
-        asked = Asked(names, question.platform, question.context)
+        asked = Asked(names, question.platform, question.context, question.means)
         async with asyncio.timeout(self._budget):
             stamp = await self._freshness.now()
             now = self._service.clock.now()
