@@ -17,6 +17,7 @@ oidc:
   redirectUrl: https://layerproof.example/api/v1/login/callback
   roleClaim: groups
   roles: {layerproof-admins: admin, engineers: viewer}
+kubernetes: {…}    # see layerproof.gates.kubernetes.settings
 """
 
 import ipaddress
@@ -29,6 +30,7 @@ from typing import Any
 
 from layerproof.engine.reconcile import Polled
 from layerproof.errors import LayerproofError, PolicyError, UsageError
+from layerproof.gates.kubernetes.settings import KubernetesSettings, read_kubernetes
 from layerproof.model.access import Role
 from layerproof.model.reference import parse_reference
 from layerproof.monitors.networks import OwnNetwork
@@ -91,6 +93,7 @@ class ServiceConfig:
     keep: Keep = field(default_factory=Keep)
     requests_per_second: int = 5000  # of one caller, in one process
     oidc: Oidc | None = None
+    kubernetes: KubernetesSettings = field(default_factory=KubernetesSettings)
 
 
 def load_service_config(file: Path | None) -> ServiceConfig:
@@ -139,7 +142,15 @@ class _Reader(Nodes):
         keys = self.mapping(
             root,
             "the service's file",
-            ("registries", "networks", "geoip", "retention", "requestsPerSecond", "oidc"),
+            (
+                "registries",
+                "networks",
+                "geoip",
+                "retention",
+                "requestsPerSecond",
+                "oidc",
+                "kubernetes",
+            ),  # fmt: skip
         )
         geoip = self._text(keys, "geoip", "the path of an mmdb file", "")
         return ServiceConfig(
@@ -149,6 +160,9 @@ class _Reader(Nodes):
             keep=self._keep(keys),
             requests_per_second=self._count(keys, "requestsPerSecond", 1_000_000, 5000),
             oidc=self._oidc(keys["oidc"].value) if "oidc" in keys else None,
+            kubernetes=read_kubernetes(self, keys["kubernetes"].value)
+            if "kubernetes" in keys
+            else KubernetesSettings(),
         )
 
     def _registry(self, node: Node) -> Look:

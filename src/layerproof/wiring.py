@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from layerproof.sources.registry.docker_config import DockerConfig
     from layerproof.sources.registry.settings import RegistrySettings
     from layerproof.sources.registry.source import RegistrySource
+    from layerproof.sources.registry.tags import TagResolver
     from layerproof.store.executor import Executor
 
 
@@ -163,6 +164,28 @@ def open_catalog(host: str, settings: Settings) -> RegistryCatalog:
         credentials=_credentials(),
         settings=_registry_settings(settings),
     )
+
+
+def open_tags(settings: Settings, seconds: float) -> TagResolver:
+    """What tags name, for gates; to be made inside an event loop."""
+    from layerproof.sources.registry.tags import TagResolver
+
+    return TagResolver(
+        limits=settings.limits,
+        credentials=_credentials(),
+        settings=_impatient(_registry_settings(settings)),
+        seconds=seconds,
+    )
+
+
+def _impatient(found: RegistrySettings) -> RegistrySettings:
+    """For gates, which somebody waits for."""
+    from dataclasses import replace
+
+    from layerproof.sources.registry.settings import Retry, Timeouts
+
+    timeouts = Timeouts(connect=3.0, read=5.0, document=6.0)
+    return replace(found, timeouts=timeouts, retry=Retry(attempts=2, backoff=0.1, longest_wait=1.0))
 
 
 def open_advisories(settings: Settings) -> Advisories | None:

@@ -200,7 +200,7 @@ def message_of(refused: Sequence[Ruled]) -> str:
     for item in refused:
         remedy = f" ({item.answer.remedy})" if item.answer.remedy else ""
         parts.append(f"{show_text(item.image, 300)}: {item.answer.reason}{remedy}")
-    return _cut(f"layerproof refuses {'; '.join(parts)}", MOST_MESSAGE)
+    return show_text(f"layerproof refuses {'; '.join(parts)}", MOST_MESSAGE - 1)
 
 
 def warning_of(item: Ruled) -> str:

@@ -35,10 +35,3 @@ class Grants(Protocol):
 
     async def add(self, grant: Grant, target: str) -> None:
         """Write it down, and that it was used for this object."""
-
-
-class Wanted(Protocol):
-    """Where images are named that the index should read."""
-
-    async def __call__(self, reference: str) -> None:
-        """Ask for one; never fails."""

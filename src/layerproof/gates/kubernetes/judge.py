@@ -24,7 +24,7 @@ from layerproof.engine.ports import Clock
 from layerproof.errors import LayerproofError, ReferenceSyntaxError
 from layerproof.gates.interface import Decider
 from layerproof.gates.kubernetes.admission import Plan, Ruled
-from layerproof.gates.kubernetes.interface import Grant, Grants, Tags, Wanted
+from layerproof.gates.kubernetes.interface import Grant, Grants, Tags
 from layerproof.gates.kubernetes.review import User
 from layerproof.gates.kubernetes.settings import KubernetesSettings
 from layerproof.model.facts import Context
@@ -58,14 +58,12 @@ class Judge:
         decider: Decider,
         tags: Tags,
         grants: Grants,
-        wanted: Wanted,
         clock: Clock,
         settings: KubernetesSettings,
     ) -> None:
         self._decider = decider
         self._tags = tags
         self._grants = grants
-        self._wanted = wanted
         self._clock = clock
         self.settings = settings
 
@@ -129,8 +127,6 @@ class Judge:
         if answer is None:
             exact = replace(reference, tag="", digest=resolved)
             answer = await self._judged(exact, asked.context)
-            if answer.cause is Cause.UNKNOWN and not asked.dry_run:
-                await self._wanted(str(exact))
         if answer.decision is not Decision.REFUSE:
             return Ruled(text, answer)
         return await self._passed(Ruled(text, answer), reference, str(resolved or text), asked)

@@ -57,7 +57,7 @@ class Review:
     @property
     def target(self) -> str:
         """The object as people name it."""
-        name = self.name or _generated(self.object)
+        name = self.name or _name_in(self.object)
         return f"{self.kind} {self.namespace}/{name}" if self.namespace else f"{self.kind} {name}"
 
 
@@ -210,7 +210,11 @@ def _wrong(key: str, wanted: str) -> ReviewError:
     return ReviewError(f"{key} is not {wanted}", where=f"request.{key}")
 
 
-def _generated(found: Json | None) -> str:
+def _name_in(found: Json | None) -> str:
+    """The API server leaves the name of what is created out where it is to make one."""
     metadata = (found or {}).get("metadata")
-    name = metadata.get("generateName") if isinstance(metadata, dict) else None
-    return f"{name}…" if isinstance(name, str) and name else "(no name yet)"
+    table = metadata if isinstance(metadata, dict) else {}
+    name, generated = table.get("name"), table.get("generateName")
+    if isinstance(name, str) and name:
+        return name[:_MAX_NAME]
+    return f"{generated[:_MAX_NAME]}…" if isinstance(generated, str) and generated else "(no name)"

@@ -20,8 +20,8 @@ kubernetes:
       reason: the registry burns
       owner: jane@example.com
 
-1. An exemption frees one cause on some images in some namespaces, until a day: what nothing is known
-   about, what cannot be asked, what has no digest. A finding is never freed here: that is what the
+1. An exemption frees one cause on some images in some namespaces, until a day: nothing is known
+   about them, something cannot be asked, they have no digest. A finding is never freed here: that is what the
    policy's `exceptions` are for, per image and rule.
 2. Break-glass lets members of groups, or users, pass for some hours. Who is a member is what the
    API server authenticated. What they let in is written down, and the same image may be started
@@ -144,23 +144,15 @@ def read_kubernetes(nodes: Nodes, node: Node) -> KubernetesSettings:
         platforms=tuple(Platform(*text.split("/")) for text in platforms),
         budget=_seconds(nodes, keys, "budgetSeconds", 29, 8),
         tag_seconds=_seconds(nodes, keys, "tagSeconds", 3600, 30),
-        exempt=tuple(
-            found
-            for item in _all(nodes, keys, "exempt")
-            if (found := _exemption(nodes, item)) is not None
-        ),
-        windows=tuple(
-            found
-            for item in _all(nodes, keys, "breakGlass")
-            if (found := _window(nodes, item)) is not None
-        ),
+        exempt=tuple(filter(None, (_exemption(nodes, e) for e in _all(nodes, keys, "exempt")))),
+        windows=tuple(filter(None, (_window(nodes, w) for w in _all(nodes, keys, "breakGlass")))),
     )
 
 
 def _exemption(nodes: Nodes, node: Node) -> Exemption | None:
     before = nodes.count
     keys = _complete(nodes, node, "an exemption", _EXEMPTION, _EXEMPTION)
-    found = Exemption(
+    made = Exemption(
         images=nodes.items(keys, "images", MOST, check_pattern),
         causes=tuple(map(Exempted, nodes.items(keys, "causes", 3, _check_cause))),
         namespaces=nodes.items(keys, "namespaces", MOST, _check_namespace),
@@ -168,7 +160,7 @@ def _exemption(nodes: Nodes, node: Node) -> Exemption | None:
         owner=read_text(nodes, keys, "owner"),
         until=_day(nodes, keys),
     )
-    return found if nodes.count == before else None
+    return made if nodes.count == before else None
 
 
 def _window(nodes: Nodes, node: Node) -> Window | None:

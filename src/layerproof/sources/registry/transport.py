@@ -4,8 +4,8 @@ httpx's own asyncio stream reads 64 KiB at a time through a protocol object, pau
 the transport each time. A layer is read from one socket by one task, so `SocketStream` asks the
 socket directly, for as much as one chunk holds: a third of the processor time per byte.
 
-One task per event loop uses this: name look-ups block the loop on purpose, which keeps the
-process free of threads (it may fork).
+Where one task per event loop uses this, name look-ups block the loop on purpose, which keeps the
+process free of threads (it may fork). A server, whose loop serves others too, asks for `threads`.
 """
 
 import asyncio
@@ -53,9 +53,9 @@ _ERRORS: Mapping[type[Exception], type[httpx.TransportError]] = {
 class RegistryTransport(httpx.AsyncBaseTransport):
     """Connections to registries, direct or by the proxy that the environment names."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, threads: bool = False) -> None:
         self._proxies = getproxies()
-        self._backend = SocketBackend()
+        self._backend = SocketBackend(threads=threads)
         self._ssl: ssl.SSLContext | None = None
         self._pools: dict[str, httpcore.AsyncConnectionPool] = {}
 
@@ -163,7 +163,10 @@ def _httpx_errors() -> Iterator[None]:
 
 
 class SocketBackend(httpcore.AsyncNetworkBackend):
-    """Opens TCP connections."""
+    """Opens TCP connections. `threads`: names are looked up on one."""
+
+    def __init__(self, *, threads: bool = False) -> None:
+        self._threads = threads
 
     async def connect_tcp(
         self,
@@ -177,7 +180,11 @@ class SocketBackend(httpcore.AsyncNetworkBackend):
         if not 0 < port < 1 << 16:  # the C library would take it modulo 65536
             raise httpcore.ConnectError(f"there is no port {port}")
         try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            if self._threads:
+                loop = asyncio.get_running_loop()
+                found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            else:
+                found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as exc:
             raise httpcore.ConnectError(str(exc)) from exc
         deadline = time.monotonic() + (timeout if timeout is not None else 3600.0)
