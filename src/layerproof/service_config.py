@@ -150,7 +150,7 @@ class _Reader(Nodes):
                 "requestsPerSecond",
                 "oidc",
                 "kubernetes",
-            ),  # fmt: skip
+            ),
         )
         geoip = self._text(keys, "geoip", "the path of an mmdb file", "")
         return ServiceConfig(

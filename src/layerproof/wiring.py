@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from layerproof.sources.registry.settings import RegistrySettings
     from layerproof.sources.registry.source import RegistrySource
     from layerproof.sources.registry.tags import TagResolver
+    from layerproof.sources.registry.upstream import RegistryUpstream
     from layerproof.store.executor import Executor
 
 
@@ -175,6 +176,19 @@ def open_tags(settings: Settings, seconds: float) -> TagResolver:
         credentials=_credentials(),
         settings=_impatient(_registry_settings(settings)),
         seconds=seconds,
+    )
+
+
+def open_upstream(host: str, settings: Settings, *, passing: bool) -> RegistryUpstream:
+    """The registry behind the gateway; to be made inside an event loop."""
+    from layerproof.sources.registry.upstream import RegistryUpstream
+
+    return RegistryUpstream(
+        host,
+        limits=settings.limits,
+        credentials=_credentials(),
+        settings=_impatient(_registry_settings(settings)),
+        passing=passing,
     )
 
 

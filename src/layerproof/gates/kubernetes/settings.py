@@ -21,8 +21,8 @@ kubernetes:
       owner: jane@example.com
 
 1. An exemption frees one cause on some images in some namespaces, until a day: nothing is known
-   about them, something cannot be asked, they have no digest. A finding is never freed here: that is what the
-   policy's `exceptions` are for, per image and rule.
+   about them, something cannot be asked, they have no digest. A finding is never freed here: that
+   is what the policy's `exceptions` are for, per image and rule.
 2. Break-glass lets members of groups, or users, pass for some hours. Who is a member is what the
    API server authenticated. What they let in is written down, and the same image may be started
    in the same namespace until the window closes: the pods of a workload are made by controllers.

@@ -28,6 +28,8 @@ from layerproof.errors import UnsupportedError
 from layerproof.sources.registry.names import is_loopback
 
 READ_BYTES = 256 * 1024
+CLIENT_CONNECTIONS = 10
+SERVER_CONNECTIONS = 400
 _ADDRESS_SECONDS = 3.0  # for one of several addresses, so that a dead one costs little
 _IDLE_SECONDS = 20.0  # a connection unused for longer is not used again
 _SSL_READ_BYTES = 16 * 1024  # one TLS record (RFC 8446 section 5.1)
@@ -55,6 +57,7 @@ class RegistryTransport(httpx.AsyncBaseTransport):
 
     def __init__(self, *, threads: bool = False) -> None:
         self._proxies = getproxies()
+        self._connections = SERVER_CONNECTIONS if threads else CLIENT_CONNECTIONS
         self._backend = SocketBackend(threads=threads)
         self._ssl: ssl.SSLContext | None = None
         self._pools: dict[str, httpcore.AsyncConnectionPool] = {}
@@ -101,7 +104,10 @@ class RegistryTransport(httpx.AsyncBaseTransport):
     def _new_pool(self, proxy: str) -> httpcore.AsyncConnectionPool:
         if not proxy:
             return httpcore.AsyncConnectionPool(
-                ssl_context=self._ssl, keepalive_expiry=_IDLE_SECONDS, network_backend=self._backend
+                ssl_context=self._ssl,
+                max_connections=self._connections,
+                keepalive_expiry=_IDLE_SECONDS,
+                network_backend=self._backend,
             )
         url = httpx.URL(proxy if "://" in proxy else f"http://{proxy}")
         if url.scheme not in ("http", "https"):
@@ -118,6 +124,7 @@ class RegistryTransport(httpx.AsyncBaseTransport):
             proxy_auth=(unquote(user).encode(), unquote(password).encode()) if user else None,
             ssl_context=self._ssl,
             proxy_ssl_context=self._ssl if url.scheme == "https" else None,
+            max_connections=self._connections,
             keepalive_expiry=_IDLE_SECONDS,
             network_backend=self._backend,
         )
