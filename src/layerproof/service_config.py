@@ -17,6 +17,8 @@ oidc:
   redirectUrl: https://layerproof.example/api/v1/login/callback
   roleClaim: groups
   roles: {layerproof-admins: admin, engineers: viewer}
+notify:
+  - {kind: slack, urlFile: /run/secrets/slack-url, least: critical}
 """
 
 import ipaddress
@@ -42,6 +44,7 @@ from layerproof.policy.document import (
     parse_document,
 )
 from layerproof.policy.nodes import Nodes
+from layerproof.service_notify import Told, read_told
 
 _PERIOD = re.compile(r"([1-9][0-9]{0,5})([smhd])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -91,6 +94,7 @@ class ServiceConfig:
     keep: Keep = field(default_factory=Keep)
     requests_per_second: int = 5000  # of one caller, in one process
     oidc: Oidc | None = None
+    notify: tuple[Told, ...] = ()
 
 
 def load_service_config(file: Path | None) -> ServiceConfig:
@@ -139,7 +143,15 @@ class _Reader(Nodes):
         keys = self.mapping(
             root,
             "the service's file",
-            ("registries", "networks", "geoip", "retention", "requestsPerSecond", "oidc"),
+            (
+                "registries",
+                "networks",
+                "geoip",
+                "retention",
+                "requestsPerSecond",
+                "oidc",
+                "notify",
+            ),
         )
         geoip = self._text(keys, "geoip", "the path of an mmdb file", "")
         return ServiceConfig(
@@ -149,6 +161,7 @@ class _Reader(Nodes):
             keep=self._keep(keys),
             requests_per_second=self._count(keys, "requestsPerSecond", 1_000_000, 5000),
             oidc=self._oidc(keys["oidc"].value) if "oidc" in keys else None,
+            notify=tuple(self._all(keys, "notify", 20, lambda node: read_told(self, node))),
         )
 
     def _registry(self, node: Node) -> Look:
