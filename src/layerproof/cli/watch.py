@@ -71,8 +71,9 @@ def docker(app: App, **options: Any) -> int:
     from layerproof.monitors.docker import DockerRuntime
     from layerproof.wiring import open_engine
 
-    engine = open_engine(os.environ, app.settings, timeout=60)
-    return _run(app, lambda: DockerRuntime(engine), **options)
+    return _run(
+        app, lambda: DockerRuntime(open_engine(os.environ, app.settings, timeout=60)), **options
+    )
 
 
 @command.command()
