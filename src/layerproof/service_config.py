@@ -18,6 +18,8 @@ oidc:
   roleClaim: groups
   roles: {layerproof-admins: admin, engineers: viewer}
 kubernetes: {…}    # see layerproof.gates.kubernetes.settings
+notify:
+  - {kind: slack, urlFile: /run/secrets/slack-url, least: critical}
 """
 
 import ipaddress
@@ -44,6 +46,7 @@ from layerproof.policy.document import (
     parse_document,
 )
 from layerproof.policy.nodes import Nodes
+from layerproof.service_notify import Told, read_told
 
 _PERIOD = re.compile(r"([1-9][0-9]{0,5})([smhd])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -94,6 +97,7 @@ class ServiceConfig:
     requests_per_second: int = 5000  # of one caller, in one process
     oidc: Oidc | None = None
     kubernetes: KubernetesSettings = field(default_factory=KubernetesSettings)
+    notify: tuple[Told, ...] = ()
 
 
 def load_service_config(file: Path | None) -> ServiceConfig:
@@ -150,6 +154,7 @@ class _Reader(Nodes):
                 "requestsPerSecond",
                 "oidc",
                 "kubernetes",
+                "notify",
             ),
         )
         geoip = self._text(keys, "geoip", "the path of an mmdb file", "")
@@ -163,6 +168,7 @@ class _Reader(Nodes):
             kubernetes=read_kubernetes(self, keys["kubernetes"].value)
             if "kubernetes" in keys
             else KubernetesSettings(),
+            notify=tuple(self._all(keys, "notify", 20, lambda node: read_told(self, node))),
         )
 
     def _registry(self, node: Node) -> Look:

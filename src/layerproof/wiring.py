@@ -18,10 +18,12 @@ from layerproof.errors import ImageNotFoundError, PolicyError, UnsupportedError,
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from layerproof.clusters.kubernetes import Kubernetes
     from layerproof.config import Settings
     from layerproof.engine.indexer import Indexer
     from layerproof.engine.intake import Intake
     from layerproof.engine.ledger import Ledger
+    from layerproof.engine.notices import Notifier, Urgency
     from layerproof.engine.onboarding import Onboarding
     from layerproof.engine.ports import Advisories, Clock, ImageSource, Index, Workers
     from layerproof.engine.pull import Puller
@@ -29,9 +31,11 @@ if TYPE_CHECKING:
     from layerproof.model.digest import Digest
     from layerproof.model.image import Image
     from layerproof.model.reference import Reference
+    from layerproof.monitors.containerd import ContainerdRuntime
     from layerproof.monitors.networks import Networks
     from layerproof.policy.model import Policy
     from layerproof.service_config import ServiceConfig
+    from layerproof.service_notify import Told
     from layerproof.sources.docker_engine import Engine
     from layerproof.sources.registry.catalog import RegistryCatalog
     from layerproof.sources.registry.docker_config import DockerConfig
@@ -179,6 +183,13 @@ def open_tags(settings: Settings, seconds: float) -> TagResolver:
     )
 
 
+def open_cluster(environ: Mapping[str, str], context: str = "") -> Kubernetes:
+    """The cluster that a kubeconfig names, or that we run in. Raises UsageError."""
+    from layerproof.clusters.kubernetes import Kubernetes, find_access
+
+    return Kubernetes(find_access(environ, context))
+
+
 def open_upstream(host: str, settings: Settings, *, passing: bool) -> RegistryUpstream:
     """The registry behind the gateway; to be made inside an event loop."""
     from layerproof.sources.registry.upstream import RegistryUpstream
@@ -306,6 +317,58 @@ def open_engine(environ: Mapping[str, str], settings: Settings, *, timeout: floa
     from layerproof.sources.docker_engine import Engine, docker_host
 
     return Engine(docker_host(environ), settings.limits, timeout)
+
+
+def open_notifiers(config: ServiceConfig) -> list[tuple[Notifier, Urgency]]:
+    """Whom to tell, each with the least urgency. Raises UsageError for secrets that cannot be
+    read."""
+    return [(_notifier(told), told.least) for told in config.notify]
+
+
+def _notifier(told: Told) -> Notifier:
+    if told.way == "mail":
+        from layerproof.notifiers.mail import Mail
+
+        ports = {"tls": 465, "starttls": 587, "none": 25}
+        return Mail(
+            told.host,
+            told.port or ports[told.security],
+            told.sender,
+            told.receivers,
+            security=told.security,
+            user=told.user,
+            password=_secret(told.password_file),
+        )
+    from layerproof.notifiers.webhook import Webhook
+    from layerproof.service_notify import is_safe
+
+    url = told.url or _secret(told.url_file)
+    if not is_safe(url):
+        raise UsageError(
+            "it holds no https address", where=str(told.url_file), remedy="notices need TLS"
+        )
+    return Webhook(url, slack=told.way == "slack", token=_secret(told.token_file))
+
+
+def _secret(file: Path | None) -> str:
+    if file is None:
+        return ""
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"the secret cannot be read: {type(error).__name__}",
+            where=str(file),
+            remedy="see notify in the service's file",
+        ) from error
+
+
+def open_containerd(address: str, settings: Settings) -> ContainerdRuntime:
+    """containerd at a socket. Raises UsageError where a part is not installed."""
+    extra("grpc", "google.protobuf")
+    from layerproof.monitors.containerd import ContainerdRuntime
+
+    return ContainerdRuntime(address, settings.limits)
 
 
 def _registry(reference: Reference, settings: Settings) -> RegistrySource:

@@ -36,6 +36,7 @@ _COMMANDS = {
     "trust": "Declare images trusted, list or revoke such trust.",
     "verdicts": "List what was decided, or show one verdict in full.",
     "vulnerabilities": "List the vulnerabilities of an image's packages, by layer.",
+    "watch": "Watch what starts, and judge it as long as it runs.",
     "withdrawals": "List the layers that are refused everywhere.",
     "worker": "Do the jobs of a service on PostgreSQL.",
 }

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from layerproof import wiring
@@ -40,7 +41,7 @@ async def _serve(
     settings: Settings, config: ServiceConfig, found: socket.socket, host: str, wait: float
 ) -> None:
     engine = wiring.open_engine(os.environ, settings, timeout=ENGINE_SECONDS)
-    async with gating(settings, config, "docker", name_of=_name_of, wait=wait, environment={}) as (
+    async with gating(settings, config, "docker", readable=_readable, wait=wait) as (
         decider,
         service,
     ):
@@ -52,11 +53,11 @@ async def _serve(
             plugin.close()
 
 
-def _name_of(question: Question) -> str:
+def _readable(question: Question) -> AbstractContextManager[str]:
     """What the engine has is read from the engine."""
     if question.identity is not None:
-        return f"docker-daemon:{question.identity}"
-    return question.names[0] if question.names else ""
+        return nullcontext(f"docker-daemon:{question.identity}")
+    return nullcontext(question.names[0] if question.names else "")
 
 
 def _tell(context: Context, call: Call, answer: Answer) -> None:

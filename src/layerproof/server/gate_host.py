@@ -4,8 +4,8 @@ import asyncio
 import os
 import socket
 import stat
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +34,12 @@ async def gating(
     config: ServiceConfig,
     gate: str,
     *,
-    name_of: Callable[[Question], str] = lambda _: "",
+    readable: Callable[[Question], AbstractContextManager[str]] = lambda _: nullcontext(""),
     wait: float = 10.0,
     budget: float = BUDGET_SECONDS,
-    environment: Mapping[str, str] | None = None,
 ) -> AsyncIterator[tuple[Gating, Service]]:
-    """What answers a gate's questions, on connections of its own. `name_of` and `wait`: how images
-    that the index does not know are read, and how long a question waits for that."""
+    """What answers a gate's questions, on connections of its own. `readable` and `wait`: by
+    which reference images that the index does not know are read, and how long a question waits."""
     stores, own = wiring.open_stores(settings), wiring.open_stores(settings)
     service = make_service(settings, config, stores)
 
@@ -54,7 +53,7 @@ async def gating(
 
     freshness, decisions = Freshness(stamp), Decisions(service)
     tallies = Tallies(stores.ledger.add_tallies, service.clock)
-    learner = Learner({**environment_of(settings, 2), **(environment or {})}, name_of, wait)
+    learner = Learner(environment_of(settings, 2), readable, wait)
     found = Gating(
         service,
         freshness,

@@ -8,6 +8,7 @@ import asyncio
 import json
 import socket
 import ssl
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from pathlib import Path
 
@@ -57,7 +58,7 @@ async def _serve(
 ) -> int:
     chosen = config.kubernetes
     async with gating(
-        settings, config, GATE, name_of=_name_of, wait=wait, budget=chosen.budget
+        settings, config, GATE, readable=_readable, wait=wait, budget=chosen.budget
     ) as (decider, service):
         tags = wiring.open_tags(settings, chosen.tag_seconds)
         judge = Judge(decider, tags, StoredGrants(service), service.clock, chosen)
@@ -77,8 +78,9 @@ async def _serve(
     return 0 if server.started else 3
 
 
-def _name_of(question: Question) -> str:
-    return question.names[0] if question.names else ""
+def _readable(question: Question) -> AbstractContextManager[str]:
+    """From its registry, by its digest."""
+    return nullcontext(question.names[0] if question.names else "")
 
 
 def _require_clients(server: Server, authorities: Path) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import socket
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,7 +61,7 @@ async def _serve(
     options: GatewayOptions,
 ) -> int:
     cache = _cache(options)
-    async with gating(settings, config, GATE, name_of=_name_of, wait=options.wait) as (
+    async with gating(settings, config, GATE, readable=_readable, wait=options.wait) as (
         decider,
         service,
     ):
@@ -100,8 +101,9 @@ def _cache(options: GatewayOptions) -> BlobCache | None:
         ) from error
 
 
-def _name_of(question: Question) -> str:
-    return question.names[0] if question.names else ""
+def _readable(question: Question) -> AbstractContextManager[str]:
+    """From its registry, by its digest."""
+    return nullcontext(question.names[0] if question.names else "")
 
 
 class Counts:

@@ -126,6 +126,24 @@ class Engine:
             raise ProtocolError("the engine's answer is no object", where=self._host)
         return found
 
+    def refuses_without_image(self) -> tuple[bool, str]:
+        """Whether an authorization plugin refuses a container that names no image, and what the
+        engine said. An engine without one refuses too, in other words; nothing is made."""
+        from http.client import HTTPException
+
+        try:
+            connection = self._connect()
+            try:
+                headers = {"Content-Type": "application/json"}
+                connection.request("POST", "/containers/create", b"{}", headers)
+                response = connection.getresponse()
+                said = response.read(4096).decode("utf-8", "replace").strip()
+            finally:
+                connection.close()
+        except (OSError, HTTPException) as error:
+            raise UnreachableError(f"no answer: {error}", where=self._host) from error
+        return response.status == 403 and "Layerproof" in said, said[:300]
+
     # --- connections ---
 
     @contextmanager

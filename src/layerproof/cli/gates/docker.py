@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -9,6 +10,8 @@ import click
 from layerproof.cli.app import App, shared
 
 NAME = "layerproof"
+UNIT = "layerproof-docker-gate.service"
+_START_SECONDS = 30.0
 _PATH = click.Path(path_type=Path)
 _SOCKET = click.option(
     "--socket", "path", type=_PATH, default=Path(f"/run/docker/plugins/{NAME}.sock"),
@@ -67,3 +70,196 @@ def serve(
 
     loaded = load_service_config(app.settings.service_config)
     return run(app.settings, loaded, path, host=host, wait=wait, log_json=log_json)
+
+
+@command.command()
+@_SOCKET
+@click.option("--daemon-json", type=_PATH, default=Path("/etc/docker/daemon.json"),
+              show_default=True, help="The engine's configuration.")  # fmt: skip
+@click.option("--unit", type=_PATH, default=Path(f"/etc/systemd/system/{UNIT}"),
+              show_default=True, help="The service that is made.")  # fmt: skip
+@click.option("--policy", type=_PATH, help="The policy file (LAYERPROOF_POLICY).")
+@click.option("--config", type=_PATH, help="The service's file (LAYERPROOF_SERVICE_CONFIG).")
+@click.option("--systemd/--no-systemd", "systemd", default=None,
+              help="Start and reload by systemd; default: where it runs this machine.")  # fmt: skip
+@shared
+def install(
+    app: App,
+    path: Path,
+    daemon_json: Path,
+    unit: Path,
+    policy: Path | None,
+    config: Path | None,
+    systemd: bool | None,
+) -> int:
+    """Make a service of the gate, and name it in the engine's configuration.
+
+    The gate answers before the engine hears of it. The configuration is copied first; what cannot
+    be read, or would keep the engine from starting, is left as it is.
+
+    \b
+    layerproof gate docker install --policy /etc/layerproof/policy.yaml
+    """
+    from layerproof.errors import UsageError
+    from layerproof.gates import files, units
+    from layerproof.gates.docker.install import activated, on_command_line, with_plugin
+    from layerproof.wiring import open_clock
+
+    app.use("LAYERPROOF_POLICY", policy and policy.resolve())
+    app.use("LAYERPROOF_SERVICE_CONFIG", config and config.resolve())
+    changed = with_plugin(files.read_text(daemon_json), path.stem, str(daemon_json))
+    if on_command_line(_commands()):
+        raise UsageError(
+            "the engine was started with --authorization-plugin: with both it does not start",
+            where=str(daemon_json),
+            remedy="take the option out of its unit first",
+        )
+    command = [sys.executable, "-m", "layerproof.cli.main", "gate", "docker", "serve"]
+    text = units.unit(
+        "Layerproof gate of the Docker Engine", "docker.service",
+        [*command, "--socket", str(path)], service_environment(app),
+    )  # fmt: skip
+    files.write_text(unit, text, mode=0o600)  # a database URL may hold a password
+    running = units.has_systemd() if systemd is None else systemd
+    if running:
+        units.systemctl("daemon-reload")
+        units.systemctl("enable", "--now", unit.name)
+    wrong = _until_activated(path) if running else activated(path)
+    if wrong:
+        raise UsageError(
+            f"the gate is not answering, so the engine is not told of it: {wrong}",
+            where=str(path),
+            remedy=f"start {unit.name}, then run install again",
+        )
+    copy = files.keep_copy(daemon_json, open_clock().now())
+    files.write_text(daemon_json, changed)
+    if running:
+        units.systemctl("reload", "docker.service")
+    if not app.quiet:
+        click.echo(f"wrote {unit} and {daemon_json}" + (f", kept {copy}" if copy else ""))
+        if not running:
+            click.echo("tell the engine: kill -HUP $(pidof dockerd)")
+        click.echo("see that it bites: layerproof gate docker status")
+    return 0
+
+
+@command.command()
+@_SOCKET
+@click.option("--daemon-json", type=_PATH, default=Path("/etc/docker/daemon.json"),
+              show_default=True, help="The engine's configuration.")  # fmt: skip
+@click.option("--unit", type=_PATH, default=Path(f"/etc/systemd/system/{UNIT}"),
+              show_default=True, help="The service that was made.")  # fmt: skip
+@click.option("--systemd/--no-systemd", "systemd", default=None,
+              help="Stop and reload by systemd; default: where it runs this machine.")  # fmt: skip
+@shared
+def uninstall(app: App, path: Path, daemon_json: Path, unit: Path, systemd: bool | None) -> int:
+    """Take the gate out of the engine's configuration, then remove its service.
+
+    \b
+    layerproof gate docker uninstall
+    """
+    from layerproof.gates import files, units
+    from layerproof.gates.docker.install import names_plugin, without_plugin
+    from layerproof.wiring import open_clock
+
+    running = units.has_systemd() if systemd is None else systemd
+    text = files.read_text(daemon_json)
+    if names_plugin(text, path.stem, str(daemon_json)):
+        changed = without_plugin(text, path.stem, str(daemon_json))
+        files.keep_copy(daemon_json, open_clock().now())
+        files.write_text(daemon_json, changed)
+        if running:
+            units.systemctl("reload", "docker.service")
+        elif not app.quiet:
+            click.echo("tell the engine before you end the gate: kill -HUP $(pidof dockerd)")
+    if running:
+        units.systemctl("disable", "--now", unit.name)
+    removed = files.remove(unit)
+    if running and removed:
+        units.systemctl("daemon-reload")
+    if not app.quiet:
+        click.echo(f"removed {unit}" if removed else "there was no service")
+    return 0
+
+
+@command.command()
+@_SOCKET
+@click.option("--daemon-json", type=_PATH, default=Path("/etc/docker/daemon.json"),
+              show_default=True, help="The engine's configuration.")  # fmt: skip
+@shared
+def status(app: App, path: Path, daemon_json: Path) -> int:
+    """Tell whether the gate is there, and whether the engine really asks it.
+
+    The last is tried: the engine is asked for a container without an image, which the gate refuses
+    before the engine does. Exit code: 0 when it bites, 1 when it does not.
+
+    \b
+    layerproof gate docker status
+    """
+    import os
+
+    from layerproof.errors import LayerproofError
+    from layerproof.gates import files
+    from layerproof.gates.docker.install import activated, names_plugin
+    from layerproof.wiring import open_engine
+
+    checks: list[tuple[str, bool, str]] = []
+    wrong = activated(path)
+    checks.append(("the gate answers", not wrong, wrong or str(path)))
+    try:
+        named = names_plugin(files.read_text(daemon_json), path.stem, str(daemon_json))
+        checks.append(("the configuration names it", named, str(daemon_json)))
+    except LayerproofError as error:
+        checks.append(("the configuration names it", False, str(error)))
+    engine = open_engine(os.environ, app.settings, timeout=10)
+    try:
+        plugins = engine.info().get("Plugins")
+        loaded = plugins.get("Authorization") if isinstance(plugins, dict) else None
+        asks = path.stem in (loaded or [])
+        checks.append(("the engine has loaded it", asks, f"{engine.host}: {loaded or 'none'}"))
+        bites, said = engine.refuses_without_image()
+        checks.append(("it refuses what it must", bites, said))
+    except LayerproofError as error:
+        checks.append(("the engine has loaded it", False, str(error)))
+    good = all(passed for _, passed, _ in checks)
+    if app.json:
+        found = [{"check": what, "passed": ok, "details": why} for what, ok, why in checks]
+        document = {"apiVersion": "layerproof/v1", "kind": "GateStatus", "gate": "docker"}
+        app.emit([{**document, "bites": good, "checks": found}])
+    else:
+        for what, passed, why in checks:
+            click.echo(f"{'yes' if passed else 'NO':<4}{what}: {why}")
+    return 0 if good else 1
+
+
+def _until_activated(path: Path) -> str:
+    import time
+
+    from layerproof.gates.docker.install import activated
+
+    deadline = time.monotonic() + _START_SECONDS
+    while (wrong := activated(path)) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    return wrong
+
+
+def _commands() -> list[list[str]]:
+    """The command lines of all processes, as far as we may see them."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            found.append(file.read_bytes().decode("utf-8", "replace").split("\0"))
+        except OSError:  # it has ended
+            continue
+    return found
+
+
+def service_environment(app: App) -> dict[str, str]:
+    """What a gate's service must know: our own settings, wherever they came from."""
+    import os
+
+    names = {name: value for name, value in os.environ.items() if name.startswith("LAYERPROOF_")}
+    names.pop("LAYERPROOF_TOKEN", None)
+    found = {**names, **app.given}
+    found.setdefault("LAYERPROOF_INDEX", str(app.settings.index.resolve()))
+    return found

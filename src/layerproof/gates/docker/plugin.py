@@ -22,10 +22,10 @@ from typing import Any, Protocol
 
 import msgspec
 
+from layerproof.engine.dockerish import question_of, workload_labels
 from layerproof.engine.gate import worst
 from layerproof.errors import LayerproofError
 from layerproof.gates.docker.calls import Call, Kind, Request, read_call
-from layerproof.gates.docker.images import question_of
 from layerproof.gates.docker.refusal import RefusedError
 from layerproof.gates.interface import Decider
 from layerproof.model.facts import Context
@@ -174,9 +174,7 @@ class Plugin:
         if image is None:
             # It was removed while the container stayed: only its ID is left.
             image = {"Id": identity}
-        own = image.get("Config")
-        given = _workload_labels(config, own if isinstance(own, dict) else {})
-        placed = _labelled(context, given)
+        placed = _labelled(context, workload_labels(config, image.get("Config")))
         asked = question_of(image, str(config.get("Image", "")), placed, call.platform)
         answers = [await self._decider.ask(asked)]
         for mount in told.get("Mounts") or ():
@@ -235,21 +233,6 @@ def _request(data: bytes) -> Request | None:
 
 def _labelled(context: Context, labels: Mapping[str, str] | None) -> Context:
     return Context(context.gate, context.namespace, context.host, labels or None)
-
-
-def _workload_labels(
-    container: Mapping[str, Any], image: Mapping[str, Any]
-) -> Mapping[str, str] | None:
-    """Labels that whoever made the container gave it: those of the image are its author's word."""
-    given, own = container.get("Labels"), image.get("Labels")
-    if not isinstance(given, dict):
-        return None
-    known = own if isinstance(own, dict) else {}
-    return {
-        key: value
-        for key, value in given.items()
-        if isinstance(value, str) and known.get(key) != value
-    }
 
 
 async def _drained(receive: Receive) -> bytes | None:

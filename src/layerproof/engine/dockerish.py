@@ -1,4 +1,4 @@
-"""From what the engine tells of an image to the question about it.
+"""What a Docker Engine tells of images and containers, read the same by gate and monitor.
 
 1. The engine's ID is the digest of the config, or of the manifest or index in its containerd store.
    `RootFS.Layers` are the DiffIDs, so the ChainIDs are known without reading a byte. The image that
@@ -6,6 +6,7 @@
 2. `RepoDigests` say from which repository the engine pulled which manifest. The one that fits the
    name that was asked for is the reference by which the image is judged, so that the policy knows
    its registry; of an image that was built or loaded here, only the ID is left.
+3. Labels of a container that its image has too are the image author's word, not the workload's.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,15 +19,17 @@ from layerproof.model.gate import Question
 from layerproof.model.image import Platform
 from layerproof.model.reference import Reference, parse_name
 
+_MOST_DIGESTS = 50
+
 
 def question_of(
     told: Mapping[str, Any], name: str, context: Context, platform: Platform | None = None
 ) -> Question:
     """The question about an image that the engine told of, by the name that was asked for. Raises
     ManifestError for digests that are none."""
-    identity = Digest.parse(told.get("Id"), where=name)
+    identity = identity_of(told, name)
     return Question(
-        names=(*_references(told.get("RepoDigests"), name), str(identity)),
+        names=(*references_of(told.get("RepoDigests"), name), str(identity)),
         context=context,
         platform=platform,
         identity=identity,
@@ -34,8 +37,13 @@ def question_of(
     )
 
 
+def identity_of(told: Mapping[str, Any], where: str) -> Digest:
+    """The engine's ID. Raises ManifestError."""
+    return Digest.parse(told.get("Id"), where=where)
+
+
 def top_of(told: Mapping[str, Any], where: str) -> ChainId | None:
-    """The ChainID of all layers; None where the engine tells of none."""
+    """The ChainID of all layers; None where the engine tells of none. Raises ManifestError."""
     root = told.get("RootFS")
     layers = root.get("Layers") if isinstance(root, dict) else None
     if not isinstance(layers, list) or not layers:
@@ -43,20 +51,30 @@ def top_of(told: Mapping[str, Any], where: str) -> ChainId | None:
     return list(chain_ids(DiffId.parse(layer, where=where) for layer in layers))[-1]
 
 
-def _references(repo_digests: object, name: str) -> Sequence[str]:
-    """Those that fit the name first; the others too, when it names no repository."""
-    texts = (
-        [t for t in repo_digests or () if isinstance(t, str)]
-        if isinstance(repo_digests, list)
-        else []
-    )
-    known = [found for text in sorted(texts)[:50] if (found := _parsed(text)) is not None]
+def references_of(repo_digests: object, name: str) -> Sequence[str]:
+    """Those that fit the name; all of them, when none does."""
+    texts = repo_digests if isinstance(repo_digests, list) else []
+    parsed = (_parsed(text) for text in sorted(t for t in texts if isinstance(t, str)))
+    known = [found for found in parsed if found is not None][:_MOST_DIGESTS]
     wanted = _parsed(name)
     if wanted is not None:
-        fitting = [r for r in known if (r.host, r.repository) == (wanted.host, wanted.repository)]
-        if fitting:
-            return [str(reference) for reference in fitting]
-    return [str(reference) for reference in known]
+        place = (wanted.host, wanted.repository)
+        known = [found for found in known if (found.host, found.repository) == place] or known
+    return [str(found) for found in known]
+
+
+def workload_labels(container: Mapping[str, Any], image: object) -> Mapping[str, str] | None:
+    """Labels that whoever made the container gave it. Both are a `Config` as the engine tells."""
+    given = container.get("Labels")
+    if not isinstance(given, dict):
+        return None
+    own = image.get("Labels") if isinstance(image, dict) else None
+    known = own if isinstance(own, dict) else {}
+    return {
+        key: value
+        for key, value in given.items()
+        if isinstance(value, str) and known.get(key) != value
+    }
 
 
 def _parsed(text: str) -> Reference | None:
