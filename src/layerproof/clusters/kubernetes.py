@@ -1,8 +1,8 @@
 """The Kubernetes API, as far as gate and monitor need it: a thin client over httpx.
 
-1. Who we are comes from inside a pod (the service account's files, read again for every request: the
-   token is renewed) or from a kubeconfig: tokens, client certificates, and programs that give
-   either (client-go "exec"). TLS is always verified.
+1. Who we are comes from inside a pod (the service account; its token is read again for every
+   request, since it is renewed) or from a kubeconfig: tokens, client certificates, and programs
+   that give either (client-go "exec"). TLS is always verified.
 2. Every answer is bounded; every wait has an end.
 3. An object is applied by server-side apply, under our own name, and only ours is taken back.
 
@@ -127,7 +127,9 @@ def read_kubeconfig(file: Path, context: str = "") -> Access:
 
 
 def _named(document: Object, key: str, name: str) -> Object:
-    found: Object = next(item for item in document[key] if item["name"] == name)
+    found: Object | None = next((i for i in document[key] if i["name"] == name), None)
+    if found is None:
+        raise KeyError(name)
     return found
 
 

@@ -5,8 +5,8 @@
 2. All pods are listed again and again. The watch makes it fast: it goes on where it was after a
    reconnect, and lists again when that is too long ago (410 Gone). Bookmarks keep it young.
 3. Static pods show as mirror pods, and are found like any other.
-4. A pod that is refused can be deleted (`stop`, `kill`); its controller may start another one, which
-   the gate then refuses. A static pod cannot be ended from here: it is told.
+4. A pod that is refused can be deleted (`stop`, `kill`); its controller may start another one,
+   which the gate then refuses. A static pod cannot be ended from here: it is told.
 
 Source: Kubernetes API, Pod v1; "API Concepts", "Efficient detection of changes".
 """
@@ -74,15 +74,18 @@ class KubernetesRuntime:
     def running(self) -> Sequence[Running]:
         """Every container that runs in a pod of the cluster."""
         found: list[Running] = []
+        there: set[str] = set()
         query = {"limit": PAGE}
         while True:
             page = self._api.get(_PODS, **query)
             for pod in page.get("items") or ():
+                there.add(str(_table(pod, "metadata").get("uid") or ""))
                 found += self._of(pod)
             metadata = page.get("metadata") or {}
             if not metadata.get("continue"):
                 with self._lock:
                     self._version = self._version or str(metadata.get("resourceVersion") or "")
+                    self._pods = {uid: at for uid, at in self._pods.items() if uid in there}
                 return found
             query = {"limit": PAGE, "continue": str(metadata["continue"])}
 

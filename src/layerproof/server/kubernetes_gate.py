@@ -6,9 +6,13 @@ no restart; one with a mistake is told, and what held before goes on to hold.
 
 import asyncio
 import json
+import os
 import socket
 import ssl
-from contextlib import AbstractContextManager, nullcontext
+import tempfile
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -26,6 +30,7 @@ from layerproof.gates.kubernetes.interface import Grant
 from layerproof.gates.kubernetes.judge import Judge
 from layerproof.model.gate import Question
 from layerproof.server import logs
+from layerproof.server.cluster_certificates import ClusterCertificates
 from layerproof.server.gate_host import gating
 from layerproof.server.run import Server
 from layerproof.server.service import Service, file_stamp
@@ -47,6 +52,34 @@ def serve(
     """Answer on these sockets; the exit code. `client_ca`: whose clients are answered at all."""
     logs.configure(as_json=log_json)
     return asyncio.run(_serve(settings, config, sockets, wait, client_ca))
+
+
+@contextmanager
+def certified(settings: Settings, service: str, *, log_json: bool) -> Iterator[Settings]:
+    """Settings with certificates that the cluster keeps, for `service`: NAME.NAMESPACE.svc; without
+    one, as they are. Raises UsageError, SourceError."""
+    if not service:
+        yield settings
+        return
+    parts = service.split(".")
+    if len(parts) != 3 or parts[2] != "svc" or not all(parts):
+        raise UsageError(
+            f"{service[:100]!r} is no service", where="--certificates",
+            remedy="layerproof-gate.layerproof.svc",
+        )  # fmt: skip
+    logs.configure(as_json=log_json)
+    names = (service, f"{service}.cluster.local", "localhost")
+    with tempfile.TemporaryDirectory(prefix="layerproof-tls-") as folder:
+        api = wiring.open_cluster(os.environ)
+        kept = ClusterCertificates(api, parts[1], names, Path(folder), wiring.open_clock().now)
+        kept.once()
+        kept.start()
+        try:
+            certificate, key = kept.files
+            yield replace(settings, tls_certificate=certificate, tls_key=key)
+        finally:
+            kept.stop()
+            api.close()
 
 
 async def _serve(

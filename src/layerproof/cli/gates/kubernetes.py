@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from layerproof.cli.app import App, shared
 
+if TYPE_CHECKING:
+    pass
+
+_FOLDER = click.Path(path_type=Path, file_okay=False)
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
@@ -28,6 +33,10 @@ def command() -> None:
 @click.option("--listen", default="127.0.0.1:8687", show_default=True, help="HOST:PORT.")
 @click.option("--tls-cert", type=_FILE, help="Certificate chain in PEM (LAYERPROOF_TLS_CERT).")
 @click.option("--tls-key", type=_FILE, help="Its key (LAYERPROOF_TLS_KEY).")
+@click.option(
+    "--certificates", "service", default="",
+    help="Make certificates for this name, NAME.NAMESPACE.svc, and keep them in the cluster.",
+)  # fmt: skip
 @click.option("--client-ca", type=_FILE, help="Answer only clients with a certificate of these.")
 @click.option("--policy", type=_FILE, help="The policy file (LAYERPROOF_POLICY).")
 @click.option("--config", type=_FILE, help="The service's file (LAYERPROOF_SERVICE_CONFIG).")
@@ -42,6 +51,7 @@ def serve(
     listen: str,
     tls_cert: Path | None,
     tls_key: Path | None,
+    service: str,
     client_ca: Path | None,
     policy: Path | None,
     config: Path | None,
@@ -50,7 +60,8 @@ def serve(
 ) -> int:
     """Answer the API server, until a signal ends it.
 
-    The API server speaks TLS only. Certificate and key are read again when they change.
+    The API server speaks TLS only. Certificate and key are read again when they change. Inside a
+    cluster, --certificates makes and renews them.
 
     \b
     layerproof gate kubernetes serve --listen 0.0.0.0:8443 --tls-cert tls.crt --tls-key tls.key
