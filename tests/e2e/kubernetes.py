@@ -1,5 +1,5 @@
-"""A real kube-apiserver on a real etcd, on loopback, in a folder of its own. No nodes: what a kubelet
-would report is written into the status of pods."""
+"""A real kube-apiserver on a real etcd, on loopback, in a folder of its own. No nodes: what a
+kubelet would report is written into the status of pods."""
 
 import os
 import shutil
@@ -19,7 +19,7 @@ from layerproof.gates.kubernetes.certificates import renewed
 from layerproof.server.cluster_certificates import write_files
 
 ROOT = Path(__file__).parents[2]
-TOKEN = "not-a-secret"  # noqa: S105
+TOKEN = "not-a-secret"
 KUBECONFIG = """\
 apiVersion: v1
 kind: Config
@@ -64,7 +64,9 @@ class Cluster:
 def program() -> Path:
     """kube-apiserver. Raises CannotStartError."""
     named = os.environ.get("LAYERPROOF_KUBE_APISERVER")
-    found = [Path(named)] if named else sorted((ROOT / ".cache/kubernetes").glob("kube-apiserver-*"))
+    found = (
+        [Path(named)] if named else sorted((ROOT / ".cache/kubernetes").glob("kube-apiserver-*"))
+    )
     if not found or not found[-1].exists():
         raise CannotStartError("no kube-apiserver: `make e2e-kubernetes` builds it")
     if not shutil.which("etcd"):
@@ -116,6 +118,8 @@ def cluster(folder: Path) -> Iterator[Cluster]:
     def etcd_up() -> bool:
         return accepts(socket.AF_INET, ("127.0.0.1", client))
 
-    with serving(etcd, folder / "etcd.log", etcd_up):
-        with serving(api, folder / "apiserver.log", ready):
-            yield running
+    with (
+        serving(etcd, folder / "etcd.log", etcd_up),
+        serving(api, folder / "apiserver.log", ready),
+    ):
+        yield running

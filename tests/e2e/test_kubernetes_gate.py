@@ -5,9 +5,11 @@ Needs kube-apiserver, which `make e2e-kubernetes` builds, and etcd.
 
 import json
 import shutil
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -121,58 +123,54 @@ def world(short_folder: Path) -> Iterator[World]:
         pytest.skip(f"no Kubernetes: {error}")
 
 
-class gate:  # noqa: N801  because it is used like a function
-    """The gate beside the cluster, installed in it, inside the block."""
+@contextmanager
+def gate(world: World) -> Iterator[None]:
+    """The gate beside the cluster, and installed in it, inside the block."""
+    folder = world.folder
+    now = datetime.now(UTC).replace(microsecond=0)
+    hour = timedelta(hours=1)
+    (folder / "service.yaml").write_text(
+        CONFIG.format(since=(now - hour).isoformat(), until=(now + hour).isoformat())
+    )
+    (folder / "policy.yaml").write_text(ALERTING)
+    tls = folder / "tls"
+    made = world.run("gate", "kubernetes", "certificates", str(tls), "--host", "127.0.0.1")
+    assert made.returncode == 0, made.stderr
+    port = free_port()
+    url = f"https://127.0.0.1:{port}"
+    command = [
+        sys.executable, "-m", "layerproof.cli.main", "gate", "kubernetes", "serve",
+        "--listen", f"127.0.0.1:{port}", "--tls-cert", str(tls / "tls.crt"),
+        "--tls-key", str(tls / "tls.key"), "--config", str(folder / "service.yaml"),
+        "--policy", str(folder / "policy.yaml"), "--wait", "6",
+    ]  # fmt: skip
+    variables = environment(folder, world.registry.host, world.cluster)
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    def ready() -> bool:
+        try:
+            context = ssl.create_default_context(cafile=str(tls / "ca.crt"))
+            return httpx.get(f"{url}/healthz", verify=context).status_code == 200
+        except httpx.HTTPError:
+            return False
 
-    def __enter__(self) -> None:
-        world, folder = self._world, self._world.folder
-        now = datetime.now(UTC).replace(microsecond=0)
-        hour = timedelta(hours=1)
-        (folder / "service.yaml").write_text(
-            CONFIG.format(since=(now - hour).isoformat(), until=(now + hour).isoformat())
+    with (folder / "gate.log").open("ab") as log:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=variables
         )
-        (folder / "policy.yaml").write_text(ALERTING)
-        made = world.run("gate", "kubernetes", "certificates", str(folder / "tls"),
-                         "--host", "127.0.0.1")  # fmt: skip
-        assert made.returncode == 0, made.stderr
-        port = free_port()
-        command = [
-            sys.executable, "-m", "layerproof.cli.main", "gate", "kubernetes", "serve",
-            "--listen", f"127.0.0.1:{port}", "--tls-cert", str(folder / "tls/tls.crt"),
-            "--tls-key", str(folder / "tls/tls.key"), "--config", str(folder / "service.yaml"),
-            "--policy", str(folder / "policy.yaml"), "--wait", "6",
-        ]  # fmt: skip
-        self._log = (folder / "gate.log").open("ab")
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log,
-            env=environment(folder, world.registry.host, world.cluster),
-        )  # fmt: skip
-        url = f"https://127.0.0.1:{port}"
-
-        def ready() -> bool:
-            try:
-                context = httpx.create_ssl_context(verify=str(folder / "tls/ca.crt"))
-                return httpx.get(f"{url}/healthz", verify=context).status_code == 200
-            except httpx.HTTPError:
-                return False
-
-        until(lambda: self._process.poll() is not None or ready())
-        assert self._process.poll() is None, (folder / "gate.log").read_text()
+    try:
+        until(lambda: process.poll() is not None or ready())
+        assert process.poll() is None, (folder / "gate.log").read_text()
         done = world.run(
-            "gate", "kubernetes", "install", "--url", url, "--ca-file", str(folder / "tls/ca.crt"),
+            "gate", "kubernetes", "install", "--url", url, "--ca-file", str(tls / "ca.crt"),
             "--custom", "widgets.example.org", "--apply",
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         # The API server takes a moment to learn of webhooks.
         until(lambda: world.run("gate", "kubernetes", "status").returncode == 0)
-
-    def __exit__(self, *_: object) -> None:
-        self._process.terminate()
-        self._process.wait(30)
-        self._log.close()
+        yield
+    finally:
+        process.terminate()
+        process.wait(30)
 
 
 _count = iter(range(10_000))
@@ -264,7 +262,9 @@ def test_cve_2023_2727_an_ephemeral_container_is_refused(world: World) -> None:
     path = f"/api/v1/namespaces/shop/pods/{body['metadata']['name']}/ephemeralcontainers"
     for image, good in ((world.tagged("evil"), False), (world.tagged("good"), True)):
         patch = {"spec": {"ephemeralContainers": [{"name": "debug", "image": image}]}}
-        answer = world.cluster.ask("PATCH", path, patch, kind="application/strategic-merge-patch+json")
+        answer = world.cluster.ask(
+            "PATCH", path, patch, kind="application/strategic-merge-patch+json"
+        )
         assert refused(answer) is not good, answer.text
 
 
@@ -328,7 +328,9 @@ def test_break_glass_is_for_its_group_and_is_audited(world: World) -> None:
     done = world.cluster.create("pods", body, user="joe", groups="oncall")
     assert done.status_code == 201, done.text
     # What it let in may be started by others, such as a controller, in that namespace only.
-    again = world.cluster.create("pods", pod(world.pinned("later")), user="jane", groups="developers")
+    again = world.cluster.create(
+        "pods", pod(world.pinned("later")), user="jane", groups="developers"
+    )
     assert again.status_code == 201, again.text
     assert '"event":"break-glass"' in (world.folder / "gate.log").read_text().replace(" ", "")
 
@@ -389,3 +391,36 @@ def run_pod(world: World, name: str, image: str, digest: str, **metadata: Any) -
     path = f"/api/v1/namespaces/kube-system/pods/{name}/status"
     done = world.cluster.ask("PATCH", path, status, kind="application/merge-patch+json")
     assert done.status_code == 200, done.text
+
+
+def watched(world: World) -> list[dict[str, Any]]:
+    done = world.run("watch", "kubernetes", "--once", "--host", "here", "--output", "json")
+    assert done.returncode in (0, 1), done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_the_monitor_finds_what_runs_past_the_gate_and_static_pods(world: World) -> None:
+    evil = world.images["evil"].manifest_digest
+    good = world.images["good"].manifest_digest
+    name = f"{world.registry.host}/team"
+    # kube-system is asked, too; so the gate is gone round as a kubelet does.
+    for hooks in ("validating", "mutating"):
+        path = f"/apis/admissionregistration.k8s.io/v1/{hooks}webhookconfigurations/layerproof-gate"
+        assert world.cluster.ask("DELETE", path).status_code == 200
+    until(lambda: world.run("gate", "kubernetes", "status").returncode == 1)
+    run_pod(world, "behind", f"{name}/evil:1", f"{name}/evil@{evil}")
+    run_pod(world, "fine", f"{name}/good:1", f"{name}/good@{good}")
+    mirror = {"kubernetes.io/config.mirror": "abc"}
+    run_pod(world, "static", f"{name}/evil:1", f"{name}/evil@{evil}", annotations=mirror)
+    found = {item["name"]: item for item in watched(world)}
+    assert found["kube-system/behind/main"]["decided"] == "refuse"
+    assert found["kube-system/static/main"]["decided"] == "refuse"
+    assert found["kube-system/fine/main"]["decided"] == "admit"
+    events = world.run("events", "list", "--output", "json")
+    assert '"host": "n1"' in events.stdout, events.stdout[:500]
+
+
+def test_uninstall_takes_all_of_it_away(world: World) -> None:
+    done = world.run("gate", "kubernetes", "uninstall", "--url", "https://gate.example")
+    assert done.returncode == 0, done.stderr
+    assert world.run("gate", "kubernetes", "status").returncode == 1
