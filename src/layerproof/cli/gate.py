@@ -8,6 +8,7 @@ import click
 
 _GATES = {
     "docker": "An authorization plugin of the Docker Engine.",
+    "containerd": "An image verifier of containerd.",
     "report": "What gates answered, and what they would refuse.",
 }
 
