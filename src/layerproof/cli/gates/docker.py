@@ -8,13 +8,24 @@ from pathlib import Path
 import click
 
 from layerproof.cli.app import App, shared
+from layerproof.cli.gates._common import (
+    PATH,
+    config_option,
+    host_option,
+    log_option,
+    policy_option,
+    prepared,
+    service_environment,
+    show_checks,
+    systemd_option,
+    until,
+    use,
+)
 
 NAME = "layerproof"
 UNIT = "layerproof-docker-gate.service"
-_START_SECONDS = 30.0
-_PATH = click.Path(path_type=Path)
 _SOCKET = click.option(
-    "--socket", "path", type=_PATH, default=Path(f"/run/docker/plugins/{NAME}.sock"),
+    "--socket", "path", type=PATH, default=Path(f"/run/docker/plugins/{NAME}.sock"),
     show_default=True, help="Where the engine finds the plugin.",
 )  # fmt: skip
 
@@ -34,14 +45,14 @@ def command() -> None:
 
 @command.command()
 @_SOCKET
-@click.option("--policy", type=_PATH, help="The policy file (LAYERPROOF_POLICY).")
-@click.option("--config", type=_PATH, help="The service's file (LAYERPROOF_SERVICE_CONFIG).")
-@click.option("--host", default="", help="What policies call this machine; default: its name.")
+@policy_option
+@config_option
+@host_option
 @click.option(
     "--wait", type=click.FloatRange(0, 60), default=10.0, show_default=True,
     help="Seconds that a request waits for an unknown image to be read.",
 )  # fmt: skip
-@click.option("--log-json/--log-plain", default=True, help="Logs for programs, or for people.")
+@log_option
 @shared
 def serve(
     app: App,
@@ -57,31 +68,21 @@ def serve(
     \b
     layerproof gate docker serve --policy policy.yaml
     """
-    import os
-
-    from layerproof.wiring import extra
-
-    extra("uvicorn", "structlog", "prometheus_client")
-    app.use("LAYERPROOF_POLICY", policy)
-    app.use("LAYERPROOF_SERVICE_CONFIG", config)
-    os.environ.update(app.given)  # for the processes that are started
+    loaded = prepared(app, policy, config)
     from layerproof.server.docker_gate import serve as run
-    from layerproof.service_config import load_service_config
 
-    loaded = load_service_config(app.settings.service_config)
     return run(app.settings, loaded, path, host=host, wait=wait, log_json=log_json)
 
 
 @command.command()
 @_SOCKET
-@click.option("--daemon-json", type=_PATH, default=Path("/etc/docker/daemon.json"),
+@click.option("--daemon-json", type=PATH, default=Path("/etc/docker/daemon.json"),
               show_default=True, help="The engine's configuration.")  # fmt: skip
-@click.option("--unit", type=_PATH, default=Path(f"/etc/systemd/system/{UNIT}"),
+@click.option("--unit", type=PATH, default=Path(f"/etc/systemd/system/{UNIT}"),
               show_default=True, help="The service that is made.")  # fmt: skip
-@click.option("--policy", type=_PATH, help="The policy file (LAYERPROOF_POLICY).")
-@click.option("--config", type=_PATH, help="The service's file (LAYERPROOF_SERVICE_CONFIG).")
-@click.option("--systemd/--no-systemd", "systemd", default=None,
-              help="Start and reload by systemd; default: where it runs this machine.")  # fmt: skip
+@policy_option
+@config_option
+@systemd_option
 @shared
 def install(
     app: App,
@@ -105,8 +106,7 @@ def install(
     from layerproof.gates.docker.install import activated, on_command_line, with_plugin
     from layerproof.wiring import open_clock
 
-    app.use("LAYERPROOF_POLICY", policy and policy.resolve())
-    app.use("LAYERPROOF_SERVICE_CONFIG", config and config.resolve())
+    use(app, policy, config)
     changed = with_plugin(files.read_text(daemon_json), path.stem, str(daemon_json))
     if on_command_line(_commands()):
         raise UsageError(
@@ -124,7 +124,7 @@ def install(
     if running:
         units.systemctl("daemon-reload")
         units.systemctl("enable", "--now", unit.name)
-    wrong = _until_activated(path) if running else activated(path)
+    wrong = until(lambda: activated(path)) if running else activated(path)
     if wrong:
         raise UsageError(
             f"the gate is not answering, so the engine is not told of it: {wrong}",
@@ -145,12 +145,11 @@ def install(
 
 @command.command()
 @_SOCKET
-@click.option("--daemon-json", type=_PATH, default=Path("/etc/docker/daemon.json"),
+@click.option("--daemon-json", type=PATH, default=Path("/etc/docker/daemon.json"),
               show_default=True, help="The engine's configuration.")  # fmt: skip
-@click.option("--unit", type=_PATH, default=Path(f"/etc/systemd/system/{UNIT}"),
+@click.option("--unit", type=PATH, default=Path(f"/etc/systemd/system/{UNIT}"),
               show_default=True, help="The service that was made.")  # fmt: skip
-@click.option("--systemd/--no-systemd", "systemd", default=None,
-              help="Stop and reload by systemd; default: where it runs this machine.")  # fmt: skip
+@systemd_option
 @shared
 def uninstall(app: App, path: Path, daemon_json: Path, unit: Path, systemd: bool | None) -> int:
     """Take the gate out of the engine's configuration, then remove its service.
@@ -184,7 +183,7 @@ def uninstall(app: App, path: Path, daemon_json: Path, unit: Path, systemd: bool
 
 @command.command()
 @_SOCKET
-@click.option("--daemon-json", type=_PATH, default=Path("/etc/docker/daemon.json"),
+@click.option("--daemon-json", type=PATH, default=Path("/etc/docker/daemon.json"),
               show_default=True, help="The engine's configuration.")  # fmt: skip
 @shared
 def status(app: App, path: Path, daemon_json: Path) -> int:
@@ -221,26 +220,7 @@ def status(app: App, path: Path, daemon_json: Path) -> int:
         checks.append(("it refuses what it must", bites, said))
     except LayerproofError as error:
         checks.append(("the engine has loaded it", False, str(error)))
-    good = all(passed for _, passed, _ in checks)
-    if app.json:
-        found = [{"check": what, "passed": ok, "details": why} for what, ok, why in checks]
-        document = {"apiVersion": "layerproof/v1", "kind": "GateStatus", "gate": "docker"}
-        app.emit([{**document, "bites": good, "checks": found}])
-    else:
-        for what, passed, why in checks:
-            click.echo(f"{'yes' if passed else 'NO':<4}{what}: {why}")
-    return 0 if good else 1
-
-
-def _until_activated(path: Path) -> str:
-    import time
-
-    from layerproof.gates.docker.install import activated
-
-    deadline = time.monotonic() + _START_SECONDS
-    while (wrong := activated(path)) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    return wrong
+    return show_checks(app, "docker", checks)
 
 
 def _commands() -> list[list[str]]:
@@ -251,15 +231,4 @@ def _commands() -> list[list[str]]:
             found.append(file.read_bytes().decode("utf-8", "replace").split("\0"))
         except OSError:  # it has ended
             continue
-    return found
-
-
-def service_environment(app: App) -> dict[str, str]:
-    """What a gate's service must know: our own settings, wherever they came from."""
-    import os
-
-    names = {name: value for name, value in os.environ.items() if name.startswith("LAYERPROOF_")}
-    names.pop("LAYERPROOF_TOKEN", None)
-    found = {**names, **app.given}
-    found.setdefault("LAYERPROOF_INDEX", str(app.settings.index.resolve()))
     return found
