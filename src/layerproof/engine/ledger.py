@@ -47,3 +47,10 @@ class Ledger(Protocol):
 
     def close(self) -> None:
         """Close connections."""
+
+
+class States(Protocol):
+    """What every answer is held against; read on an event loop, thousands of times a second."""
+
+    async def read(self) -> tuple[str, str]:
+        """`Index.state` and `Ledger.access_state`. Raises IndexUnavailableError."""

@@ -164,20 +164,25 @@ def _too_many(wait: float) -> Problem:
     )
 
 
+async def admitted(request: Request, role: Role, access_state: str | None) -> Principal:
+    """The caller, who may do what needs this role. `access_state`: of the ledger, where somebody
+    has just read it. Raises Problem."""
+    keeper: Gatekeeper = request.app.state.gatekeeper
+    authorization = request.headers.get("authorization", "")
+    asked = authorization, address_of(request), role, access_state
+    if f" {PREFIX}" in authorization:
+        found = keeper.admit(*asked)  # known, or one look-up
+    else:  # a provider may have to be asked
+        found = await run_in_threadpool(keeper.admit, *asked)
+    request.state.principal = found
+    return found
+
+
 def needs(role: Role) -> Callable[[Request], object]:
     """A dependency: the caller, who may do what needs this role."""
 
     async def principal(request: Request) -> Principal:
-        state = request.app.state
-        keeper: Gatekeeper = state.gatekeeper
-        authorization = request.headers.get("authorization", "")
-        asked = authorization, address_of(request), role, (await state.freshness.now())[1]
-        if f" {PREFIX}" in authorization:
-            found = keeper.admit(*asked)  # known, or one look-up
-        else:  # a provider may have to be asked
-            found = await run_in_threadpool(keeper.admit, *asked)
-        request.state.principal = found
-        return found
+        return await admitted(request, role, (await request.app.state.freshness.now())[1])
 
     principal.role = role  # type: ignore[attr-defined]  # for the test that looks at every route
     return principal

@@ -120,14 +120,14 @@ def answer(
 ) -> int:
     """One process that answers requests."""
     logs.configure(as_json=log_json)
-    stores, own = wiring.open_stores(settings), wiring.open_stores(settings)
+    stores = wiring.open_stores(settings)
     service = make_service(settings, config, stores)
+    # On a connection of its own: a long list must not keep a decision waiting.
+    states = wiring.open_states(settings)
 
-    def stamp() -> Stamp:
-        # On connections of its own: a long list must not keep a decision waiting.
+    async def stamp() -> Stamp:
         return (
-            own.index.state(),
-            own.ledger.access_state(),
+            *await states.read(),
             file_stamp(settings.policy),
             file_stamp(settings.advisories),
         )
@@ -140,7 +140,6 @@ def answer(
         server.run(sockets)
     finally:
         stores.close()
-        own.close()
     return 0 if server.started else 3
 
 
