@@ -9,14 +9,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import psycopg
-from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
 from layerproof.errors import IndexUnavailableError
 from layerproof.store.counter_rows import ACCESS, STATE
 from layerproof.store.postgresql import engine_of, safe_url
 
 _SECONDS = 10.0  # for one reading, connecting included
-_STATEMENT = "SELECT (SELECT value FROM counter WHERE name = %s), (SELECT value FROM counter WHERE name = %s)"
+_ONE = "(SELECT value FROM counter WHERE name = %s)"
 
 
 class PostgresStates:
@@ -60,7 +59,7 @@ class PostgresStates:
     async def _read_once(
         self, connection: psycopg.AsyncConnection[tuple[Any, ...]]
     ) -> tuple[str, str]:
-        cursor = await connection.execute(_STATEMENT, (STATE, ACCESS), prepare=True)
+        cursor = await connection.execute(f"SELECT {_ONE}, {_ONE}", (STATE, ACCESS), prepare=True)
         row = await cursor.fetchone()
         assert row is not None
         return str(row[0] or 0), str(row[1] or 0)
@@ -68,5 +67,5 @@ class PostgresStates:
 
 def _arguments(url: str) -> Mapping[str, Any]:
     engine = engine_of(url)
-    _, found = PGDialect_psycopg().create_connect_args(engine.url)
+    _, found = engine.dialect.create_connect_args(engine.url)
     return {**found, "autocommit": True, "connect_timeout": 10, "application_name": "layerproof"}
