@@ -28,6 +28,8 @@ from tests.e2e.made_image import write_image
 from tests.e2e.service import Running, clean, service
 from tests.postgres import fresh_database
 
+from pages import machine, write_section
+
 DECISIONS = 2000.0  # what the project promises, per second
 DECISION_P99 = 25.0  # ms
 NOTIFICATIONS = 1000.0
@@ -98,13 +100,20 @@ class Row:
     def _goal(self, rate: float, p99: float) -> str:
         if self.what == "decisions":
             met = rate >= DECISIONS and p99 <= DECISION_P99
-            return f"≥ {DECISIONS:,.0f}/s, ≤ {DECISION_P99:.0f} ms: {'met' if met else 'MISSED'}"
+            return "ok" if met else f"MISSES {DECISIONS:,.0f}/s, {DECISION_P99:.0f} ms"
         if self.what == "notifications":
-            return f"≥ {NOTIFICATIONS:,.0f}/s: {'met' if rate >= NOTIFICATIONS else 'MISSED'}"
+            return "ok" if rate >= NOTIFICATIONS else f"MISSES {NOTIFICATIONS:,.0f}/s"
         return ""
 
 
-HEADER = ("database", "what", "rate", "p99", "processor", "refused", "goal")
+INTRO = """## The service
+
+One process of `layerproof serve`, with `wrk` on the same processors: decisions by digest for an
+indexed image of 10 layers (16 connections), notifications of one pull each, answered when they are
+on the disk (64 connections). The no-op is the same server's `/healthz`, a route of the framework
+that looks nothing up. Processor time is the service's own, per request.
+"""
+HEADER = ("database", "what", "rate", "p99", "CPU", "refused", "goal")
 
 
 def main() -> int:
@@ -112,14 +121,24 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seconds", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--write-docs", action="store_true", help="write docs/benchmarks.md")
     options = parser.parse_args()
     if not shutil.which("wrk"):
         sys.stderr.write("wrk is not installed; on Debian: apt-get install wrk\n")
         return 2
-    for row in measure_service(options.seconds, options.rounds):
-        sys.stdout.write("  ".join(f"{cell:<14}" for cell in row.cells()).rstrip() + "\n")
-        sys.stdout.flush()
+    lines = [f"{machine()}; medians of {options.rounds} runs of {options.seconds} s", ""]
+    lines.append(_line(HEADER))
+    lines += [_line(row.cells()) for row in measure_service(options.seconds, options.rounds)]
+    text = "\n".join(lines)
+    sys.stdout.write(f"{text}\n")
+    if options.write_docs:
+        write_section("service", INTRO, text)
     return 0
+
+
+def _line(cells: Sequence[str]) -> str:
+    widths = (10, 13, 8, 9, 9, 7, 0)
+    return "  ".join(f"{c:<{w}}" for c, w in zip(cells, widths, strict=True)).rstrip()
 
 
 def measure_service(seconds: int, rounds: int) -> Iterator[Row]:

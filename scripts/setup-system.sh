@@ -25,6 +25,7 @@ zstd:zstd:layers compressed by zstd
 podman:podman:comparison with podman
 pg_ctlcluster:postgresql:the index on PostgreSQL
 rpmbuild:rpm:databases that rpm wrote
+wrk:wrk:the load of the benchmarks
 db5.3_load:db5.3-util:databases that Berkeley DB wrote
 '
 
