@@ -706,6 +706,21 @@ def test_images_are_found_by_their_top_layer_once(index: Index) -> None:
     assert len(found) == 2
 
 
+def test_a_name_tells_what_it_stood_for_the_newest_first(index: Index) -> None:
+    first, second = image("a"), image("ab")
+    named = first.reference
+    index.put_image(first, [], MONDAY, MONDAY)
+    index.put_image(second, [], TUESDAY, TUESDAY)
+    index.put_image(replace(first, reference="docker://registry.example/z:1"), [], WEDNESDAY)
+    index.put_image(replace(first, manifest_digest=None), [], WEDNESDAY)
+    found = index.builds_named([named, named, "docker://registry.example/none:1"], 5)
+    assert [(b.reference, b.manifest_digest, b.top, b.seen_at) for b in found] == [
+        (named, second.manifest_digest, second.top, TUESDAY),
+        (named, first.manifest_digest, first.top, MONDAY),
+    ]
+    assert len(index.builds_named([named], 2)) == 1  # the newest one has no manifest
+
+
 # --- withdrawals -------------------------------------------------------------------------------
 
 

@@ -15,6 +15,7 @@ from layerproof.model.activity import Activity
 from layerproof.model.contents import BlobRecord, ChainRecord, Contents
 from layerproof.model.digest import ChainId, DiffId, Digest
 from layerproof.model.event import Event
+from layerproof.model.facts import NamedBuild
 from layerproof.model.identity import Account, Pusher
 from layerproof.model.image import Descriptor, Image, Layer, Platform
 from layerproof.model.ownership import PackageScript
@@ -209,6 +210,10 @@ class Index(Protocol):
 
     def images_by_name(self, reference: str) -> list[ImageRecord]:
         """Every image seen under this reference, newest first."""
+
+    def builds_named(self, references: Collection[str], most: int) -> list[NamedBuild]:
+        """What each of these names stood for, the newest first, at most so many of each; without
+        what has no manifest or no layer. Pushers are left out."""
 
     def images(self) -> Iterator[ImageRecord]:
         """All of them, newest first, streamed."""

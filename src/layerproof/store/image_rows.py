@@ -14,6 +14,7 @@ from typing import Any
 from layerproof.engine.ports import Hit, ImageRecord
 from layerproof.model.contents import ChainRecord
 from layerproof.model.digest import ChainId, DiffId, Digest
+from layerproof.model.facts import NamedBuild
 from layerproof.model.image import Descriptor, History, Image, Layer, Platform
 from layerproof.model.page import Cursor, Page
 from layerproof.store import codec, counter_rows, layer_rows
@@ -90,6 +91,25 @@ def by_name(session: Session, reference: str) -> list[ImageRecord]:
     """Every view seen under this name, the last one first."""
     rows = session.rows("views_by_name", reference=codec.text(reference))
     return records(session, [(image, view, reference) for image, view in rows])
+
+
+def builds_named(session: Session, references: Collection[str], most: int) -> list[NamedBuild]:
+    """What each of these names stood for, the newest first."""
+    found = []
+    for reference in dict.fromkeys(references):
+        rows = session.rows("builds_named", reference=codec.text(reference), limit=most)
+        with codec.decoding("row of a name"):
+            found += [
+                NamedBuild(
+                    reference,
+                    codec.digest(Digest, manifest),
+                    codec.digest(ChainId, top),
+                    codec.unmicros(seen_at),
+                )
+                for manifest, top, seen_at in rows
+                if manifest is not None and top is not None
+            ]
+    return found
 
 
 def with_chain(session: Session, chain_id: ChainId) -> list[ImageRecord]:

@@ -9,6 +9,7 @@ from layerproof.model.activity import Activity
 from layerproof.model.contents import BlobRecord, ChainRecord, Contents
 from layerproof.model.digest import ChainId, DiffId, Digest
 from layerproof.model.event import Event
+from layerproof.model.facts import NamedBuild
 from layerproof.model.identity import Account, Pusher
 from layerproof.model.image import Image
 from layerproof.model.ownership import PackageScript
@@ -149,6 +150,11 @@ class SqlIndex:
         """Every image seen under this reference, newest first."""
         with self._executor.read() as session:
             return image_rows.by_name(session, reference)
+
+    def builds_named(self, references: Collection[str], most: int) -> list[NamedBuild]:
+        """What each of these names stood for, the newest first."""
+        with self._executor.read() as session:
+            return image_rows.builds_named(session, references, most)
 
     def images(self) -> Iterator[ImageRecord]:
         """All of them, newest first. Between records the index may be written to."""

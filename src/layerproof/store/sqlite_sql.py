@@ -419,6 +419,13 @@ STATEMENTS: Mapping[str, str] = {
         "image_view.id = image_name.view_id WHERE image_name.reference = :reference ORDER BY "
         "image_name.seen_at DESC, image_name.id DESC"
     ),
+    "builds_named": (
+        "SELECT image_view.manifest_digest, layer.chain_id, image_name.seen_at FROM image_name "
+        "JOIN image_view ON image_view.id = image_name.view_id LEFT OUTER JOIN image_top ON "
+        "image_top.image_id = image_view.image_id LEFT OUTER JOIN layer ON layer.id = "
+        "image_top.layer_id WHERE image_name.reference = :reference ORDER BY image_name.seen_at "
+        "DESC, image_name.id DESC LIMIT :limit OFFSET 0"
+    ),
     "put_name": (
         "INSERT INTO image_name (reference, view_id, seen_at) VALUES (:reference, :view_id, "
         ":seen_at)"

@@ -369,6 +369,16 @@ def _images(insert: _Insert) -> Mapping[str, Executable]:
         "views_by_manifest": _views().where(_is(image_view.c.manifest_digest)),
         "views_by_index": _views().where(_is(image_view.c.index_digest)),
         "views_by_name": _views().where(_is(image_name.c.reference)),
+        "builds_named": select(image_view.c.manifest_digest, layer.c.chain_id, image_name.c.seen_at)
+        .select_from(
+            image_name.join(image_view)
+            .outerjoin(image_top, image_top.c.image_id == image_view.c.image_id)
+            .outerjoin(layer, layer.c.id == image_top.c.layer_id)
+        )
+        .where(_is(image_name.c.reference))
+        .order_by(image_name.c.seen_at.desc(), image_name.c.id.desc())
+        .limit(bindparam("limit"))
+        .offset(literal_column("0")),
         "put_name": insert.plain(image_name),
         "name_seen_after": select(image_name.c.id).where(
             _is(image_name.c.reference),

@@ -15,6 +15,7 @@ from layerproof.model.activity import Activity
 from layerproof.model.contents import BlobRecord, ChainRecord, Contents
 from layerproof.model.digest import ChainId, DiffId, Digest
 from layerproof.model.event import Event, EventKind
+from layerproof.model.facts import NamedBuild
 from layerproof.model.identity import Account, Pusher
 from layerproof.model.image import Image
 from layerproof.model.ownership import PackageScript
@@ -188,6 +189,18 @@ class MemoryIndex:
     def images_by_name(self, reference: str) -> list[ImageRecord]:
         """Every image seen under this reference, newest first."""
         return [self._record(s) for s in self._newest() if s.image.reference == reference]
+
+    def builds_named(self, references: Collection[str], most: int) -> list[NamedBuild]:
+        """What each of these names stood for, the newest first."""
+        found: list[NamedBuild] = []
+        for reference in dict.fromkeys(references):
+            seen = [s for s in self._newest() if s.image.reference == reference]
+            found += [
+                NamedBuild(reference, s.image.manifest_digest, s.image.top, s.seen_at)
+                for s in seen[:most]
+                if s.image.manifest_digest is not None and s.image.top is not None
+            ]
+        return found
 
     def images(self) -> Iterator[ImageRecord]:
         """All of them, newest first."""
