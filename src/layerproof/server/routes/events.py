@@ -1,6 +1,7 @@
 """Events: who did what, as registries and monitors report it."""
 
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -11,20 +12,23 @@ from layerproof.errors import EventError
 from layerproof.model.access import Role
 from layerproof.model.digest import ChainId, Digest
 from layerproof.model.event import Event, EventKind
-from layerproof.monitors.registry_notifications import read_notifications
+from layerproof.monitors.registry_notifications import Notified, read_notifications
 from layerproof.report.documents import event_document
 from layerproof.report.service_documents import accepted_document, page_document
 from layerproof.server.auth import Principal, needs
 from layerproof.server.intake import Batches
 from layerproof.server.openapi import one, page
 from layerproof.server.paging import After, Limit
+from layerproof.server.problems import Problem
 from layerproof.server.routes._common import Operator, The, Viewer, audited, digest
+from layerproof.server.service import Service
 
 router = APIRouter(tags=["events"])
 Notifier = Annotated[Principal, Depends(needs(Role.NOTIFIER))]
 _DIGEST = r"^sha(256:[0-9a-f]{64}|512:[0-9a-f]{128})$"
 _AT_ONCE = 16_384  # bytes; reading so few takes less than handing them to a thread
 _NOTIFICATIONS = "application/vnd.docker.distribution.events.v2+json"
+_TYPES = (_NOTIFICATIONS, "application/vnd.docker.distribution.events.v1+json", "application/json")
 
 
 class Report(BaseModel):
@@ -107,29 +111,56 @@ async def notify(request: Request, principal: Notifier) -> dict[str, Any]:
     """Take notifications of a registry: CNCF Distribution's, or Harbor's. They are answered when
     they are written down; a registry that gets no answer sends them again."""
     batches: Batches = request.app.state.batches
-    service = request.app.state.service
-    data = await request.body()
-    where = f"notification by {principal.name}"
+    service: Service = request.app.state.service
     try:
-        if len(data) > _AT_ONCE:
-            notified = await run_in_threadpool(
-                read_notifications, data, principal.registry, where=where
-            )
-        else:
-            notified = read_notifications(data, principal.registry, where=where)
-    except EventError:
-        service.metrics.refused.labels("malformed").inc()
+        _check_sender(request, principal)
+        notified = await _read(await request.body(), principal, service)
+    except (EventError, Problem) as error:
+        service.metrics.refused.labels(error.code).inc()
         raise
     await batches.accept(notified.events)
     for event in notified.events:
         service.metrics.events.labels(str(event.kind)).inc()
+    for what, count in notified.skipped.items():
+        service.metrics.left_out.labels(what).inc(count)
     return accepted_document(events=len(notified.events), leftOut=notified.left_out)
+
+
+def _check_sender(request: Request, principal: Principal) -> None:
+    """Raises Problem."""
+    if not principal.registry:  # what a report says about its registry is not believed
+        raise Problem(
+            422,
+            "no-registry",
+            f"the token of {principal.name} speaks for no registry",
+            remedy="make one that does: layerproof token create --role notifier --registry HOST",
+        )
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind not in _TYPES:
+        raise Problem(
+            415,
+            "bad-media-type",
+            f"{kind[:100]!r} is no media type of notifications",
+            remedy=f"send {_NOTIFICATIONS} or application/json",
+        )
+
+
+async def _read(data: bytes, principal: Principal, service: Service) -> Notified:
+    read = partial(
+        read_notifications,
+        data,
+        principal.registry,
+        where=f"notification by {principal.name}",
+        forwarded=principal.registry in service.config.forwarded_addresses,
+    )
+    return await run_in_threadpool(read) if len(data) > _AT_ONCE else read()
 
 
 def _event(report: Report, principal: Principal) -> Event:
     at: datetime = report.at
     return Event(
-        identity=f"{principal.name} {report.id}",
+        # by whom, so that nobody's report can take the place of another's
+        identity=f"reported {len(principal.name)} {principal.name} {report.id}",
         kind=report.event,
         at=at,
         registry=report.registry.lower(),
