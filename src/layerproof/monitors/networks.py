@@ -1,7 +1,7 @@
 """Whence an address is: the operator's own networks first, then any mmdb that the operator names.
 
 Source: MaxMind DB File Format Specification 2.0. Databases differ in what they call a country:
-`country.iso_code` (MaxMind, DB-IP), `country_code`, or `country` (IPinfo has a name or a code there).
+`country.iso_code` (MaxMind, DB-IP), `country_code`, or `country`, a code or a name (IPinfo).
 """
 
 import ipaddress

@@ -1,9 +1,9 @@
 """Jobs handed to child processes, one per slot.
 
-1. A child that was left in the middle of a job, for whatever reason, is ended and replaced: its last
-   words are about that job, and must not be taken for the end of the next one.
-2. A job may take `LONGEST`. A registry that drips bytes must not hold a slot for ever; what was read
-   until then is kept, and the job is tried again.
+1. A child that was left in the middle of a job, for whatever reason, is ended and replaced: its
+   last words are about that job, and must not be taken for the end of the next one.
+2. A job may take `LONGEST`. A registry that drips bytes must not hold a slot for ever; what was
+   read until then is kept, and the job is tried again.
 """
 
 import json

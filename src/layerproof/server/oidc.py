@@ -5,8 +5,8 @@ Connect Discovery 1.0, RFC 7636 (PKCE), RFC 9700 (best current practice).
 
 1. The provider is found by its issuer's discovery document, whose `issuer` must be the one that was
    asked. Its keys are fetched, kept for a while, and fetched again for a key that is not known: not
-   more than once in ten seconds, whether that succeeds or not, so that tokens which anybody can make
-   up keep neither the provider nor us busy. Keys outlast a provider that is away by a day.
+   more than once in ten seconds, whether that succeeds or not, so that tokens which anybody can
+   make up keep neither the provider nor us busy. Keys outlast a provider that is away by a day.
 2. A token must be signed by one of these keys, by an algorithm with a public key, for this client
    and no other, by this issuer, and in its time.
 3. A login carries a state, a nonce and a PKCE verifier, kept in a cookie that only this server can
@@ -184,10 +184,13 @@ class Provider:
 
     def _refresh(self, *, forced: bool) -> None:
         """Rule 1. Raises Problem without any keys that may still be used."""
-        with self._lock:
-            now = self._clock.now()
-            if not forced and now - self._fetched_at < _KEYS_LAST:
-                return
+        now = self._clock.now()
+        usable = now - self._fetched_at < _KEYS_AT_MOST
+        if not forced and now - self._fetched_at < _KEYS_LAST:
+            return
+        if not self._lock.acquire(blocking=not usable):
+            return  # somebody else is asking; nobody waits who has keys
+        try:
             error: Exception = UnreachableError("it was asked a moment ago, and did not answer")
             if now - self._asked_at >= _ASKED_AT_MOST_EVERY:
                 self._asked_at = now
@@ -197,6 +200,8 @@ class Provider:
                     error = exc
             if now - self._fetched_at >= _KEYS_AT_MOST:
                 raise problem_of(self._unreachable(error)) from error
+        finally:
+            self._lock.release()
 
     def _fetch(self, now: datetime) -> None:
         place = self.oidc.issuer.rstrip("/")
