@@ -45,6 +45,7 @@ from layerproof.policy.document import (
     policy_error,
 )
 from layerproof.policy.nodes import Nodes
+from layerproof.rules.globs import check_glob
 
 _PERIOD = re.compile(r"([1-9][0-9]{0,5})([smhd])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -317,6 +318,7 @@ def _check_repository(text: str) -> None:
         good = False
     if not good:
         raise PolicyError(f"{text[:100]!r} is no repository", remedy='write "team/app" or "team/*"')
+    check_glob(f"/{text}")
 
 
 def _check_host(text: str) -> None:

@@ -27,6 +27,7 @@ from layerproof.rules.globs import GlobSet
 
 MOST_TOLD = 100  # failures of one look that are told; all are counted
 _NUMBERS = re.compile(r"\d{1,18}")
+_EARLY = re.compile(r"(?<=\d)[-._]?(?:rc|alpha|beta|a|b|dev|pre|snapshot)(?![a-z])", re.IGNORECASE)
 
 
 class Catalog(Protocol):
@@ -108,9 +109,11 @@ def newest(tags: Sequence[str], count: int) -> list[str]:
 
 def _age(tag: str) -> tuple[object, ...]:
     """Smaller is newer."""
-    numbers = [-int(number) for number in _NUMBERS.findall(tag)]
-    # 1.2 is newer than 1.2-rc1, and has fewer numbers: the end of a list is older than any number
-    return (bool(numbers), [*numbers, 1], tag)
+    final, *early = _EARLY.split(tag, maxsplit=1)
+    numbers = [-int(number) for number in _NUMBERS.findall(final)]
+    # Where one list of numbers ends, the other goes on: 1.2.1 is newer than 1.2, that than 1.2-rc1.
+    ending = [2, *(-int(number) for number in _NUMBERS.findall(early[0])), 1] if early else [1]
+    return (bool(numbers), [*numbers, *ending], tag)
 
 
 def _repositories(catalog: Catalog, polled: Polled, failures: _Failures) -> list[str]:
@@ -118,12 +121,12 @@ def _repositories(catalog: Catalog, polled: Polled, failures: _Failures) -> list
     found = dict.fromkeys(name for name in polled.repositories if name not in globs)
     if not globs:
         return list(found)
-    wanted = GlobSet(globs)
+    wanted = GlobSet(f"/{polled.host}/{glob}" for glob in globs)  # as patterns of images are
     try:
         for name in catalog.repositories():
             if not is_repository(name):
                 failures.add_name(name, "repository's name")
-            elif wanted.match(name.encode()) is not None:
+            elif wanted.match(f"{polled.host}/{name}".encode()) is not None:
                 found[name] = None
     except LayerproofError as error:
         if not found:

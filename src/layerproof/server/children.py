@@ -162,13 +162,7 @@ class _Child:
         if not data or len(self._partial) > _MOST_LINE:
             raise self._died()
         *lines, self._partial = (self._partial + data).split(b"\n")
-        try:
-            return [json.loads(line) for line in lines]
-        except ValueError as error:
-            raise ChildDiedError(
-                "the process that did the job said something that is no message",
-                remedy="it is tried again in a new process; please report it",
-            ) from error
+        return [_message(line) for line in lines]
 
     def _died(self) -> ChildDiedError:
         with suppress(subprocess.TimeoutExpired):
@@ -178,3 +172,23 @@ class _Child:
             f"the process that did the job ended with status {status}",
             remedy="if it was ended for memory, give the worker more, or set LAYERPROOF_WORKERS=1",
         )
+
+
+def _message(line: bytes) -> dict[str, Any]:
+    """One line of a child. Raises ChildDiedError for what is none: only `done` ends a job well."""
+    try:
+        found = json.loads(line)
+    except ValueError:
+        found = None
+    known = isinstance(found, dict) and (
+        isinstance(found.get("progress"), dict)
+        or isinstance(found.get("error"), dict)
+        or found.get("done") is True
+    )
+    if not known:
+        raise ChildDiedError(
+            "the process that did the job said something that is no message",
+            remedy="it is tried again in a new process; please report it",
+        )
+    message: dict[str, Any] = found
+    return message

@@ -47,6 +47,7 @@ class RegistryCatalog:
         limits: Limits,
         credentials: CredentialProvider,
         settings: RegistrySettings,
+        transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._host = host
         self._limits = limits
@@ -56,7 +57,7 @@ class RegistryCatalog:
             settings=settings,
             credentials=credentials,
             grants={},
-            transport=RegistryTransport(),
+            transport=transport or RegistryTransport(),
             monotonic=time.monotonic,
         )
 
@@ -160,7 +161,7 @@ def _endless(message: str, where: str) -> ProtocolError:
     return ProtocolError(
         f"the registry's list is not believed: {message}",
         where=where,
-        remedy="name the repositories in the service's file instead of globs, or check the registry",
+        remedy="name repositories in the service's file instead of globs, or check the registry",
     )
 
 
@@ -172,7 +173,7 @@ def _listed(data: bytes, key: str, where: str) -> list[str]:
         raise ProtocolError(
             f"the registry's list has no {key}", where=where, remedy="check the registry"
         ) from error
-    names = found or []  # a repository without tags has null
+    names = [] if found is None else found  # a repository without tags has null
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ProtocolError(f"{key} is no list of names", where=where, remedy="check the registry")
     return names
