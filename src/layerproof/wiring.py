@@ -142,7 +142,7 @@ def open_intake(index: Index, queue: Queue, networks: Networks) -> Intake:
     """Where reported events arrive."""
     from layerproof.engine.intake import Intake
 
-    return Intake(index, queue, networks.country_of)
+    return Intake(index, queue, open_clock(), networks.country_of)
 
 
 def open_networks(config: ServiceConfig) -> Networks:

@@ -12,6 +12,7 @@ from hashlib import sha256
 from layerproof.engine.ledger import Ledger
 from layerproof.errors import AccessError
 from layerproof.model.access import AccessToken, Role
+from layerproof.model.reference import is_registry
 
 PREFIX = "lp_"
 SECRET_BYTES = 32
@@ -55,6 +56,12 @@ def issue(
             "a notifier's token speaks for one registry, and other tokens for none",
             where="registry",
             remedy="name its host[:port], as references do, for the role notifier",
+        )
+    if registry and not is_registry(registry):
+        raise AccessError(
+            f"{registry[:100]!r} is no registry",
+            where="registry",
+            remedy="name its host[:port], as references do: registry.example:5000",
         )
     if any(token.name == name and token.active(now) for token in ledger.tokens()):
         raise AccessError(

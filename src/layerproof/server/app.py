@@ -232,7 +232,7 @@ class _Body:
         self._count = 0
         self.exceeded = False
         length = dict(scope["headers"]).get(b"content-length", b"0")
-        self.announced = length.isdigit() and int(length) > self._most
+        self.announced = length.isdigit() and (len(length) > 18 or int(length) > self._most)
 
     async def receive(self) -> Message:
         """The next part."""

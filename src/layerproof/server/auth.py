@@ -7,6 +7,7 @@
 4. Everybody has a bucket of requests, by token; so one cannot starve the others.
 """
 
+import ipaddress
 import threading
 import time
 from collections import OrderedDict
@@ -92,6 +93,9 @@ class Gatekeeper:
 
     def allow(self, principal: Principal, needed: Role) -> Principal:
         """Raises Problem if the caller may not, or asks too often."""
+        wait = self._all.take(principal.key)
+        if wait:
+            raise _too_many(wait)
         if not allows(principal.role, needed):
             raise Problem(
                 403,
@@ -99,9 +103,6 @@ class Gatekeeper:
                 f"{principal.name} is {principal.role}, and this needs {needed}",
                 remedy="ask an administrator for a token of that role",
             )
-        wait = self._all.take(principal.key)
-        if wait:
-            raise _too_many(wait)
         return principal
 
     def authenticate(self, authorization: str, address: str, state: str | None = None) -> Principal:
@@ -119,7 +120,7 @@ class Gatekeeper:
             )
         found = self._look_up(text, state) if scheme.lower() == "bearer" and text else None
         if found is None:
-            wait = self._wrong.take(address)
+            wait = self._wrong.take(_sender(address))
             if wait:
                 raise _too_many(wait)
             raise Problem(
@@ -152,6 +153,17 @@ class Gatekeeper:
         if found.expires_at is not None and found.expires_at <= now:
             return None
         return found
+
+
+def _sender(address: str) -> str:
+    """Who is behind an address: of IPv6, whoever has one has its whole /64."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if found.version == 4:
+        return address
+    return str(ipaddress.ip_network((int(found) >> 64 << 64, 64)))
 
 
 def _too_many(wait: float) -> Problem:

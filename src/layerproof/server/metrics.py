@@ -34,7 +34,16 @@ class Metrics:
             registry=self._registry,
         )
         self.events = Counter(
-            "layerproof_events", "New events by kind.", ["kind"], registry=self._registry
+            "layerproof_events",
+            "Events that were reported, by kind.",
+            ["kind"],
+            registry=self._registry,
+        )
+        self.left_out = Counter(
+            "layerproof_notifications_left_out",
+            "Reports that make no event, by what they were.",
+            ["what"],
+            registry=self._registry,
         )
         self.refused = Counter(
             "layerproof_notifications_refused",

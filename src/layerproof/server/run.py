@@ -235,10 +235,10 @@ class Certificate:
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.minimum_version = ssl.TLSVersion.TLSv1_2
         try:
-            self.context.load_cert_chain(certificate, key)
-        except (OSError, ssl.SSLError) as error:
+            _load(self.context, certificate, key)
+        except (OSError, ValueError) as error:
             raise UsageError(
-                f"the certificate cannot be used: {error.strerror or error}",
+                f"the certificate cannot be used: {getattr(error, 'strerror', '') or error}",
                 where=f"{certificate}, {key}",
                 remedy="give a PEM chain with --tls-cert, and its key with --tls-key",
             ) from error
@@ -266,16 +266,24 @@ class Certificate:
         self._stamp = now
         try:
             # First by itself: a chain and a key that do not fit must not be half in use.
-            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(self.certificate, self._key)
-            self.context.load_cert_chain(self.certificate, self._key)
-        except (OSError, ssl.SSLError) as error:
-            logs.logger().error("certificate not renewed", where=str(self.certificate), error=error)
+            _load(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), self.certificate, self._key)
+            _load(self.context, self.certificate, self._key)
+        except (OSError, ValueError) as error:
+            logs.logger().error(
+                "certificate not renewed", where=str(self.certificate), error=str(error)
+            )
             return False
         logs.logger().info("certificate renewed", where=str(self.certificate))
         return True
 
     def _now(self) -> Stamp:
         return file_stamp(self.certificate), file_stamp(self._key)
+
+
+def _load(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
+    """Raises OSError, of which ssl.SSLError is one, and ValueError."""
+    # With a password, though none is known: else a key that wants one would ask the terminal.
+    context.load_cert_chain(certificate, key, password="")
 
 
 class _Processes:

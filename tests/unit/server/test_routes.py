@@ -46,7 +46,7 @@ class World:
             settings=settings({"LAYERPROOF_INDEX": str(folder / "index.db")}),
             config=ServiceConfig(),
             stores=Stores(index, ledger, queue),
-            intake=Intake(index, queue),
+            intake=Intake(index, queue, clock),
             clock=clock,
             metrics=Metrics(),
             load_policy=lambda: DEFAULT_POLICY,
@@ -221,7 +221,7 @@ def test_a_malformed_notification_is_refused_whole(
 def test_an_oversized_notification_is_refused_unread(world: World, client: TestClient) -> None:
     answer = client.post(
         "/api/v1/notifications",
-        headers=world.headers(Role.NOTIFIER),
+        headers={**world.headers(Role.NOTIFIER), "Content-Type": "application/json"},
         content=iter([b"x" * (1 << 20)] * 17),
     )
     assert answer.status_code == 413

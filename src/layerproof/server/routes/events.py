@@ -84,7 +84,8 @@ def report_events(
 def _event(report: Report, principal: Principal) -> Event:
     at: datetime = report.at
     return Event(
-        identity=f"{principal.name} {report.id}",
+        # by whom, so that nobody's report can take the place of another's
+        identity=f"reported {len(principal.name)} {principal.name} {report.id}",
         kind=report.event,
         at=at,
         registry=report.registry.lower(),
