@@ -30,11 +30,16 @@ def of_chains(
 ) -> dict[ChainId, tuple[Activity, ...]]:
     """By layer: its own, and that of every image that holds it at its place."""
     keys = [codec.raw(chain_id) for chain_id in chain_ids]
-    rows = [
-        *rows_for(session, "activity_of_chains", keys),
-        *rows_for(session, "own_activity_of_chains", keys),
-    ]
-    return _activities(ChainId, rows)
+    rows = {
+        (row[0], row[1]): row
+        for statement in ("activity_around_chains", "own_activity_of_chains")
+        for row in rows_for(session, statement, keys)
+    }
+    summed: dict[tuple[Any, ...], list[Any]] = {}
+    for chain, _, *said, first_at, last_at, count in rows.values():
+        known = summed.setdefault((chain, *said), [first_at, last_at, 0])
+        known[:] = min(known[0], first_at), max(known[1], last_at), known[2] + count
+    return _activities(ChainId, ((*said, *times) for said, times in summed.items()))
 
 
 def of_manifests(
@@ -57,7 +62,7 @@ def accounts(session: Session) -> list[Account]:
                 first, last = min(first, seen.first_at), max(last, seen.last_at)
             counts = {**(seen.counts if seen else {}), EventKind(kind): int(count)}
             found[key] = Account(*key, first, last, counts)
-    return list(found.values())
+    return [found[key] for key in sorted(found)]  # databases sort as their locale says
 
 
 def pushers_of_chains(

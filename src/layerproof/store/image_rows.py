@@ -107,17 +107,12 @@ def page(
     if chain_id is not None:
         rows = session.rows("images_page_with_chain", chain_id=codec.raw(chain_id), **asked)
     elif part:
-        rows = session.rows("images_page_named", part=_literal(codec.text(part)), **asked)
+        rows = session.rows("images_page_named", part=codec.text(part), **asked)
     else:
         rows = session.rows("images_page", **asked)
     found = records(session, [(key, None, None) for key, _ in rows])
     cursors = [Cursor(indexed_at, key) for key, indexed_at in rows]
     return Page.of(list(zip(found, cursors, strict=True)), limit)
-
-
-def _literal(part: str) -> str:
-    """The text with the signs of LIKE taken literally."""
-    return part.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
 def with_tops(session: Session, chain_ids: Collection[ChainId]) -> list[ImageRecord]:
@@ -128,9 +123,10 @@ def with_tops(session: Session, chain_ids: Collection[ChainId]) -> list[ImageRec
 
 
 def records(session: Session, wanted: Sequence[Wanted]) -> list[ImageRecord]:
-    """Read all of them, in the order wanted, in few round trips."""
+    """Read all of them, in the order wanted, in few round trips; without those that are gone."""
+    names = _names(session, [image for image, _, _ in wanted])
+    wanted = [item for item in wanted if names[item[0]]]
     images = [image for image, _, _ in wanted]
-    names = _names(session, images)
     chosen = [_chosen(view, name, names[image]) for image, view, name in wanted]
     views: dict[int, bytes] = dict(rows_for(session, "record_views", [view for view, _ in chosen]))
     heads = {row[0]: row for row in rows_for(session, "record_images", images)}

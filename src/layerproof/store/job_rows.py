@@ -8,7 +8,7 @@ from typing import Any
 from layerproof.model.job import Job, JobState, Wanted
 from layerproof.model.page import Cursor, Page
 from layerproof.store import codec
-from layerproof.store.executor import Executor, Row, Session, first, rows_for
+from layerproof.store.executor import Executor, Row, Session, chunks, first, rows_for
 
 
 def put(executor: Executor, wanted: Sequence[Wanted], now: datetime) -> int:
@@ -122,10 +122,19 @@ def reports(
 
 
 def prune(executor: Executor, before: datetime) -> int:
-    """Delete what ended before."""
+    """Delete what ended before, with what was reported of it."""
     with executor.write() as session:
-        session.run("drop_job_reports", before=codec.micros(before))
-        return session.run("drop_jobs", before=codec.micros(before))
+        ended = [key for (key,) in session.rows("jobs_ended", before=codec.micros(before))]
+        for some in chunks(ended):
+            session.run("drop_jobs", keys=some)
+        drop_reports(session, ended)
+    return len(ended)
+
+
+def drop_reports(session: Session, identities: Collection[int]) -> None:
+    """Delete what was reported of jobs that are gone."""
+    for some in chunks(identities):
+        session.run("drop_job_reports", keys=some)
 
 
 def _columns(name: str, wanted: Wanted, now: datetime) -> tuple[object, ...]:

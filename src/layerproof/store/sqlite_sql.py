@@ -376,8 +376,8 @@ STATEMENTS: Mapping[str, str] = {
         "SELECT image.id, image.indexed_at FROM image WHERE image.indexed_at <= :before_at AND "
         "(image.indexed_at < :before_at OR image.id < :before_id) AND image.id IN (SELECT "
         "image_view.image_id FROM image_view JOIN image_name ON image_view.id = "
-        "image_name.view_id WHERE (image_name.reference LIKE '%' || :part || '%' ESCAPE '\')) "
-        "ORDER BY image.indexed_at DESC, image.id DESC LIMIT :limit OFFSET 0"
+        "image_name.view_id WHERE instr(image_name.reference, :part) > 0) ORDER BY "
+        "image.indexed_at DESC, image.id DESC LIMIT :limit OFFSET 0"
     ),
     "images_with_chain": (
         "SELECT image.id FROM image JOIN image_layer ON image.id = image_layer.image_id JOIN "
@@ -509,7 +509,8 @@ STATEMENTS: Mapping[str, str] = {
         "event.id DESC LIMIT :limit OFFSET 0"
     ),
     "drop_events": (
-        "DELETE FROM event WHERE event.at < :before"
+        "DELETE FROM event WHERE event.id IN (SELECT event.id FROM event WHERE event.at < :before "
+        "ORDER BY event.at LIMIT :limit OFFSET 0)"
     ),
     "put_activity": (
         "INSERT INTO activity (identity, manifest_digest, chain_id, kind, registry, repository, "
@@ -521,11 +522,13 @@ STATEMENTS: Mapping[str, str] = {
         "ELSE activity.last_at END, count = (activity.count + excluded.count)"
     ),
     "pushers_of_chains": (
-        "SELECT layer.chain_id, activity.registry, activity.account, min(activity.first_at) AS "
-        "min_1 FROM layer JOIN image_layer ON layer.id = image_layer.layer_id JOIN image_view ON "
-        "image_view.image_id = image_layer.image_id JOIN activity ON activity.manifest_digest = "
-        "image_view.manifest_digest WHERE layer.chain_id IN (:keys*) AND activity.kind = 'push' "
-        "GROUP BY layer.chain_id, activity.registry, activity.account"
+        "SELECT holding.chain_id, activity.registry, activity.account, min(activity.first_at) AS "
+        "min_1 FROM (SELECT DISTINCT layer.chain_id AS chain_id, image_view.manifest_digest AS "
+        "manifest_digest FROM layer JOIN image_layer ON layer.id = image_layer.layer_id JOIN "
+        "image_view ON image_view.image_id = image_layer.image_id WHERE layer.chain_id IN "
+        "(:keys*) AND image_view.manifest_digest IS NOT NULL) AS holding JOIN activity ON "
+        "activity.manifest_digest = holding.manifest_digest WHERE activity.kind = 'push' GROUP BY "
+        "holding.chain_id, activity.registry, activity.account"
     ),
     "pushers_of_manifests": (
         "SELECT activity.manifest_digest, activity.registry, activity.account, "
@@ -533,23 +536,20 @@ STATEMENTS: Mapping[str, str] = {
         "AND activity.kind = 'push' GROUP BY activity.manifest_digest, activity.registry, "
         "activity.account"
     ),
-    "activity_of_chains": (
-        "SELECT layer.chain_id, activity.kind, activity.registry, activity.repository, "
-        "activity.account, activity.country, activity.host, min(activity.first_at) AS min_1, "
-        "max(activity.last_at) AS max_1, sum(activity.count) AS sum_1 FROM layer JOIN image_layer "
+    "activity_around_chains": (
+        "SELECT holding.chain_id, activity.id, activity.kind, activity.registry, "
+        "activity.repository, activity.account, activity.country, activity.host, "
+        "activity.first_at, activity.last_at, activity.count FROM (SELECT DISTINCT layer.chain_id "
+        "AS chain_id, image_view.manifest_digest AS manifest_digest FROM layer JOIN image_layer "
         "ON layer.id = image_layer.layer_id JOIN image_view ON image_view.image_id = "
-        "image_layer.image_id JOIN activity ON activity.manifest_digest = "
-        "image_view.manifest_digest WHERE layer.chain_id IN (:keys*) GROUP BY layer.chain_id, "
-        "activity.kind, activity.registry, activity.repository, activity.account, "
-        "activity.country, activity.host"
+        "image_layer.image_id WHERE layer.chain_id IN (:keys*) AND image_view.manifest_digest IS "
+        "NOT NULL) AS holding JOIN activity ON activity.manifest_digest = holding.manifest_digest"
     ),
     "own_activity_of_chains": (
-        "SELECT activity.chain_id, activity.kind, activity.registry, activity.repository, "
-        "activity.account, activity.country, activity.host, min(activity.first_at) AS min_1, "
-        "max(activity.last_at) AS max_1, sum(activity.count) AS sum_1 FROM activity WHERE "
-        "activity.chain_id IN (:keys*) GROUP BY activity.chain_id, activity.kind, "
-        "activity.registry, activity.repository, activity.account, activity.country, "
-        "activity.host"
+        "SELECT activity.chain_id, activity.id, activity.kind, activity.registry, "
+        "activity.repository, activity.account, activity.country, activity.host, "
+        "activity.first_at, activity.last_at, activity.count FROM activity WHERE "
+        "activity.chain_id IN (:keys*)"
     ),
     "activity_of_manifests": (
         "SELECT activity.manifest_digest, activity.kind, activity.registry, activity.repository, "
@@ -632,11 +632,15 @@ STATEMENTS: Mapping[str, str] = {
         "SELECT job_report.job_id, job_report.progress, job_report.error, job_report.reported_at "
         "FROM job_report WHERE job_report.job_id IN (:keys*)"
     ),
+    "jobs_ended": (
+        "SELECT job.id FROM job WHERE job.ended_at < :before AND job.id < (SELECT max(other.id) "
+        "AS max_1 FROM job AS other)"
+    ),
     "drop_jobs": (
-        "DELETE FROM job WHERE job.ended_at < :before"
+        "DELETE FROM job WHERE job.id IN (:keys*)"
     ),
     "drop_job_reports": (
-        "DELETE FROM job_report WHERE job_report.reported_at < :before"
+        "DELETE FROM job_report WHERE job_report.job_id IN (:keys*)"
     ),
     "put_token": (
         "INSERT INTO access_token (name, title, role, digest, created_by, created_at, expires_at, "
@@ -763,7 +767,8 @@ STATEMENTS: Mapping[str, str] = {
         "OFFSET 0"
     ),
     "drop_verdicts": (
-        "DELETE FROM verdict WHERE verdict.decided_at < :before"
+        "DELETE FROM verdict WHERE verdict.id IN (SELECT verdict.id FROM verdict WHERE "
+        "verdict.decided_at < :before ORDER BY verdict.decided_at LIMIT :limit OFFSET 0)"
     ),
     "put_withdrawal": (
         "INSERT INTO withdrawal (name, chain_id, diff_id, reference, withdrawn_by, withdrawn_at, "

@@ -397,7 +397,7 @@ class MemoryIndex:
         summed: dict[tuple[object, ...], Activity] = {}
         for (manifest, chain, *_), item in self._activity.items():
             if manifest in manifests or (chain is not None and chain == chain_id):
-                key = (chain, *(getattr(item, name) for name in _SAID))
+                key = tuple(getattr(item, name) for name in _SAID)
                 known = summed.get(key)
                 summed[key] = item if known is None else _sum(known, item)
         return tuple(sorted(summed.values(), key=_activity_order))
@@ -492,19 +492,24 @@ class MemoryIndex:
             for config, at in self._images.items()
             if at < before and config not in trusted and not self._used(config, before)
         }
-        layers = {la for s in self._seen if s.image.config_digest in going for la in s.image.layers}
+        layers = {
+            (layer.chain_id, layer.diff_id)
+            for s in self._seen
+            if s.image.config_digest in going
+            for layer in s.image.layers
+        }
         self._seen = [s for s in self._seen if s.image.config_digest not in going]
         self._images = {c: at for c, at in self._images.items() if c not in going}
         held = {layer.chain_id for s in self._seen for layer in s.image.layers}
         held |= {chain for record in self._trust.values() for chain in record.chain_ids}
-        for layer in layers:
-            if layer.chain_id not in held:
-                self._layers.pop(layer.chain_id, None)
-                self._chains.pop(layer.chain_id, None)
-        for layer in layers:
-            if layer.diff_id not in self._layers.values():
-                self._contents.pop(layer.diff_id, None)
-                self._blobs = {d: b for d, b in self._blobs.items() if b.diff_id != layer.diff_id}
+        lone = {(chain_id, diff_id) for chain_id, diff_id in layers if chain_id not in held}
+        for chain_id, _ in lone:
+            self._layers.pop(chain_id, None)
+            self._chains.pop(chain_id, None)
+        for _, diff_id in lone:
+            if diff_id not in self._layers.values():
+                self._contents.pop(diff_id, None)
+                self._blobs = {d: b for d, b in self._blobs.items() if b.diff_id != diff_id}
         self._changes += len(going)
         return len(going)
 
