@@ -50,9 +50,16 @@ def test_events_of_one_image_add_up_in_whatever_order_they_come(index: Index) ->
     index.put_events([push("b", at=WEDNESDAY)])
     index.put_events([push("a", at=MONDAY), push("c", at=TUESDAY)])
     expected = Activity(
-        EventKind.PUSH, "registry.example:5000", "team/app", "alice", "DE", "",
-        MONDAY, WEDNESDAY, 3,
-    )  # fmt: skip
+        EventKind.PUSH,
+        "registry.example:5000",
+        "team/app",
+        "alice",
+        "DE",
+        "",
+        MONDAY,
+        WEDNESDAY,
+        3,
+    )
     digest = image().manifest_digest
     assert digest is not None
     assert index.activity_of_images([digest]) == {digest: (expected,)}
@@ -95,7 +102,7 @@ def test_a_layer_has_the_context_of_every_image_that_holds_it_at_its_place(index
                 account="bob",
             ),
             push("6", manifest_digest=digests["ac"], kind=EventKind.START, host="n1", account=""),
-        ]  # fmt: skip
+        ]
     )
     context = layer_context(around(index, bottom()))
     host = "registry.example:5000"
@@ -147,7 +154,7 @@ def test_a_start_that_names_image_and_layer_counts_once_at_the_layer(index: Inde
                 manifest_digest=None,
                 at=TUESDAY,
             ),
-        ]  # fmt: skip
+        ]
     )
     assert layer_context(around(index, top)).starts == 2
     (found,) = around(index, top)

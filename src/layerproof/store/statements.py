@@ -63,7 +63,7 @@ from layerproof.store.schema import (
 )
 
 # Both dialects spell `ON CONFLICT` alike; SQLAlchemy has one construct per dialect for it.
-_ZERO = literal_column("0")
+_ZERO: ColumnElement[int] = literal_column("0")
 _INSERT: Mapping[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
