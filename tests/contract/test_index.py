@@ -1,5 +1,6 @@
 """What every index must do, whatever keeps it: one suite for memory, SQLite and SQLAlchemy."""
 
+from collections.abc import Callable
 from dataclasses import fields, replace
 from datetime import timedelta, timezone
 

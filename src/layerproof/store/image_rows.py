@@ -11,7 +11,7 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
-from layerproof.engine.ports import Hit, ImageRecord
+from layerproof.engine.ports import Hit, ImageRecord, Sighting
 from layerproof.model.contents import ChainRecord
 from layerproof.model.digest import ChainId, DiffId, Digest
 from layerproof.model.image import Descriptor, History, Image, Layer, Platform
@@ -90,6 +90,17 @@ def by_name(session: Session, reference: str) -> list[ImageRecord]:
     """Every view seen under this name, the last one first."""
     rows = session.rows("views_by_name", reference=codec.text(reference))
     return records(session, [(image, view, reference) for image, view in rows])
+
+
+def sightings(session: Session, config_digest: Digest) -> list[Sighting]:
+    """All of one image, under every name, the oldest first."""
+    rows = session.rows("sightings", config_digest=codec.raw(config_digest))
+    wanted = [(image, view, codec.untext(name)) for image, view, name, _ in rows]
+    found = records(session, wanted)
+    return [
+        Sighting(record.image, codec.unmicros(row[3]))
+        for record, row in zip(found, rows, strict=True)
+    ]
 
 
 def with_chain(session: Session, chain_id: ChainId) -> list[ImageRecord]:

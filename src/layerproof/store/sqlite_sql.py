@@ -419,6 +419,12 @@ STATEMENTS: Mapping[str, str] = {
         "image_view.id = image_name.view_id WHERE image_name.reference = :reference ORDER BY "
         "image_name.seen_at DESC, image_name.id DESC"
     ),
+    "sightings": (
+        "SELECT image.id, image_view.id AS id_1, image_name.reference, image_name.seen_at FROM "
+        "image JOIN image_view ON image.id = image_view.image_id JOIN image_name ON image_view.id "
+        "= image_name.view_id WHERE image.config_digest = :config_digest ORDER BY "
+        "image_name.seen_at, image_name.id"
+    ),
     "put_name": (
         "INSERT INTO image_name (reference, view_id, seen_at) VALUES (:reference, :view_id, "
         ":seen_at)"
@@ -558,6 +564,19 @@ STATEMENTS: Mapping[str, str] = {
         "activity.manifest_digest IN (:keys*) GROUP BY activity.manifest_digest, activity.kind, "
         "activity.registry, activity.repository, activity.account, activity.country, "
         "activity.host"
+    ),
+    "deeds": (
+        "SELECT activity.manifest_digest, activity.chain_id, activity.kind, activity.registry, "
+        "activity.repository, activity.account, activity.country, activity.host, "
+        "activity.first_at, activity.last_at, activity.count FROM activity"
+    ),
+    "activity_times": (
+        "SELECT activity.identity, activity.first_at, activity.last_at, activity.count FROM "
+        "activity WHERE activity.identity IN (:keys*)"
+    ),
+    "widen_activity": (
+        "UPDATE activity SET first_at=:new_first_at, last_at=:new_last_at, count=:new_count WHERE "
+        "activity.identity = :identity"
     ),
     "accounts": (
         "SELECT activity.registry, activity.account, activity.kind, min(activity.first_at) AS "

@@ -378,6 +378,12 @@ def _images(insert: _Insert) -> Mapping[str, Executable]:
         "views_by_manifest": _views().where(_is(image_view.c.manifest_digest)),
         "views_by_index": _views().where(_is(image_view.c.index_digest)),
         "views_by_name": _views().where(_is(image_name.c.reference)),
+        "sightings": select(
+            image.c.id, image_view.c.id, image_name.c.reference, image_name.c.seen_at
+        )
+        .select_from(image.join(image_view).join(image_name))
+        .where(_is(image.c.config_digest))
+        .order_by(image_name.c.seen_at, image_name.c.id),
         "put_name": insert.plain(image_name),
         "name_seen_after": select(image_name.c.id).where(
             _is(image_name.c.reference),
@@ -542,6 +548,13 @@ def _activity(insert: _Insert) -> Mapping[str, Executable]:
         "activity_of_manifests": select(activity.c.manifest_digest, *summed)
         .where(_in(activity.c.manifest_digest))
         .group_by(activity.c.manifest_digest, *said),
+        "deeds": select(activity.c.manifest_digest, activity.c.chain_id, *deeds),
+        "activity_times": select(
+            activity.c.identity, activity.c.first_at, activity.c.last_at, activity.c["count"]
+        ).where(_in(activity.c.identity)),
+        "widen_activity": update(activity)
+        .where(_is(activity.c.identity))
+        .values({name: bindparam(f"new_{name}") for name in ("first_at", "last_at", "count")}),
         "accounts": select(
             activity.c.registry,
             activity.c.account,
