@@ -1,17 +1,18 @@
 """Export and import: between databases, again and again, and from files that lie."""
 
+import io
 import os
 import shutil
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 from tests.contract.index_examples import (
     ANALYSERS,
     MONDAY,
@@ -31,7 +32,7 @@ from tests.contract.index_examples import (
 )
 from tests.postgres import fresh_database
 
-from layerproof.cli.main import main
+from layerproof.cli.main import run
 from layerproof.engine.ports import Index
 from layerproof.engine.transfer import Copied, check, copy
 from layerproof.errors import DigestMismatchError
@@ -156,7 +157,7 @@ def test_what_the_target_knows_better_stays(pair: tuple[Index, Index]) -> None:
     target.put_image(newer, chains(newer, analysers=NEWER), WEDNESDAY)
     ours = replace(trust(image("ab"), "t-1"), reason="ours", revoked_by="eve", revoked_at=MONDAY)
     target.put_trust(ours)
-    all_copied(source, target)
+    copy(source, target, source.images(), analysers=NEWER, word=True)
     assert target.known_contents([diff("a")], NEWER)
     assert target.known_chains([newer.layers[0].chain_id], NEWER)
     assert target.images_by_name(newer.reference)[0].image == newer
@@ -218,7 +219,7 @@ def test_a_layer_at_a_place_where_it_is_not_is_refused_before_anything_is_writte
     source.put_image(replace(of, layers=(moved,)), [], MONDAY)
     with pytest.raises(DigestMismatchError, match="another ChainID"):
         check(source, source.images(), word=False)
-    with pytest.raises(DigestMismatchError, match="do not use|another ChainID"):
+    with pytest.raises(DigestMismatchError, match="another ChainID"):
         all_copied(source, target)
 
 
@@ -234,9 +235,17 @@ def test_a_blob_that_holds_something_else_is_refused(pair: tuple[Index, Index]) 
 # --- as people use it --------------------------------------------------------------------------
 
 
-def layerproof(*arguments: object, index: Path) -> Result:
-    settings = {"LAYERPROOF_INDEX": str(index), "LAYERPROOF_SERVER": ""}
-    return CliRunner().invoke(main, list(map(str, arguments)), env=settings)
+@dataclass
+class Ran:
+    exit_code: int
+    output: str
+
+
+def layerproof(*arguments: object, index: Path) -> Ran:
+    said = io.StringIO()
+    with redirect_stdout(said), redirect_stderr(said):
+        code = run([*map(str, arguments), "--index", str(index)])
+    return Ran(code, said.getvalue())
 
 
 def indexed(path: Path) -> Path:
@@ -416,7 +425,7 @@ def test_a_file_that_lies_or_is_broken_is_refused_and_the_index_stays_as_it_was(
     done = layerproof("index", "import", "--with-word", exported, index=path)
     assert done.exit_code == 3, done.output
     assert "Traceback" not in done.output
-    assert "remedy" in done.output or "\n" in done.output.strip() or ":" in done.output
+    assert len(done.output.strip().splitlines()) == 2, done.output  # what, where, and a remedy
     if spoil in (newer, no_version):
         assert "newer Layerproof" in done.output
     assert rows(path) == before
@@ -473,8 +482,8 @@ def test_a_big_index_is_exported_in_flat_memory(tmp_path: Path) -> None:
 
 def peak_of_export(path: Path, file: Path) -> int:
     program = (
-        "import resource, sys; from layerproof.cli.main import main\n"
-        "main(sys.argv[1:], standalone_mode=False)\n"
+        "import resource, sys; from layerproof.cli.main import run\n"
+        "assert run(sys.argv[1:]) == 0\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     )
     done = subprocess.run(

@@ -294,7 +294,8 @@ class MemoryIndex:
         """Add those whose identity is not there yet; how many these were."""
         before = len(self._events)
         for event in events:
-            if self._events.setdefault(event.identity, event) is event:
+            if event.identity not in self._events:
+                self._events[event.identity] = event
                 self._count(event)
                 self._changes += event.kind is EventKind.PUSH
         return len(self._events) - before
