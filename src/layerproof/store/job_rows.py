@@ -37,17 +37,19 @@ def take(executor: Executor, worker: str, now: datetime) -> Job | None:
         running = replace(
             job, state=JobState.RUNNING, attempts=job.attempts + 1, started_at=now, worker=worker
         )
-        change(session, running, JobState.QUEUED, now)
+        change(session, running, job, now)
         return running
 
 
-def change(session: Session, job: Job, was: JobState, now: datetime) -> bool:
-    """Write the job down as it is, if it is in the state that it was in."""
+def change(session: Session, job: Job, was: Job, now: datetime) -> bool:
+    """Write the job down as it is, if it is in the state and at the try that it was in: a worker
+    that was taken for dead changes nothing of a job that another one does."""
     return bool(
         session.run(
             "change_job",
             id=job.id,
-            was=str(was),
+            was=str(was.state),
+            was_attempts=was.attempts,
             new_state=str(job.state),
             new_attempts=job.attempts,
             new_due_at=codec.micros_or_none(job.due_at),
@@ -59,10 +61,17 @@ def change(session: Session, job: Job, was: JobState, now: datetime) -> bool:
     )
 
 
-def alive(executor: Executor, identities: Collection[int], now: datetime) -> set[int]:
+def alive(executor: Executor, running: Collection[Job], now: datetime) -> set[int]:
     """Say that these still run; those of them that do not, by the index."""
+    at = codec.micros(now)
+    if not running:
+        return set()
     with executor.write() as session:
-        return {i for i in identities if not session.run("job_alive", id=i, now=codec.micros(now))}
+        return {
+            job.id
+            for job in running
+            if not session.run("job_alive", id=job.id, attempts=job.attempts, now=at)
+        }
 
 
 def stalled(session: Session, before: datetime) -> list[Job]:

@@ -615,10 +615,12 @@ STATEMENTS: Mapping[str, str] = {
     "change_job": (
         "UPDATE job SET state=:new_state, attempts=:new_attempts, due_at=:new_due_at, "
         "started_at=:new_started_at, ended_at=:new_ended_at, alive_at=:new_alive_at, "
-        "worker=:new_worker WHERE job.id = :id AND job.state = :was"
+        "worker=:new_worker WHERE job.id = :id AND job.state = :was AND job.attempts = "
+        ":was_attempts"
     ),
     "job_alive": (
-        "UPDATE job SET alive_at=:now WHERE job.id = :id AND job.state = 'running'"
+        "UPDATE job SET alive_at=:now WHERE job.id = :id AND job.state = 'running' AND "
+        "job.attempts = :attempts"
     ),
     "stalled_jobs": (
         "SELECT job.id, job.name, job.turn, job.kind, job.arguments, job.priority, job.state, "

@@ -638,7 +638,11 @@ def _jobs(insert: _Insert) -> Mapping[str, Executable]:
         .limit(literal_column("1"))
         .offset(literal_column("0")),
         "change_job": update(job)
-        .where(_is(job.c.id), job.c.state == bindparam("was"))
+        .where(
+            _is(job.c.id),
+            job.c.state == bindparam("was"),
+            job.c.attempts == bindparam("was_attempts"),
+        )
         .values(
             {
                 name: bindparam(f"new_{name}")
@@ -654,7 +658,7 @@ def _jobs(insert: _Insert) -> Mapping[str, Executable]:
             }
         ),
         "job_alive": update(job)
-        .where(_is(job.c.id), job.c.state == literal_column("'running'"))
+        .where(_is(job.c.id), job.c.state == literal_column("'running'"), _is(job.c.attempts))
         .values(alive_at=bindparam("now")),
         "stalled_jobs": select(*job.c).where(
             job.c.state == literal_column("'running'"), job.c.alive_at < bindparam("before")
