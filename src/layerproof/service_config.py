@@ -18,6 +18,8 @@ oidc:
   redirectUrl: https://layerproof.example/api/v1/login/callback
   roleClaim: groups
   roles: {layerproof-admins: admin, engineers: viewer}
+notify:
+  - {kind: slack, urlFile: /run/secrets/slack-url, least: critical}
 """
 
 import ipaddress
@@ -46,6 +48,7 @@ from layerproof.policy.document import (
 )
 from layerproof.policy.nodes import Nodes
 from layerproof.rules.globs import check_glob
+from layerproof.service_notify import Told, read_told
 
 _PERIOD = re.compile(r"([1-9][0-9]{0,5})([smhd])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -98,6 +101,7 @@ class ServiceConfig:
     keep: Keep = field(default_factory=Keep)
     requests_per_second: int = 5000  # of one caller, in one process
     oidc: Oidc | None = None
+    notify: tuple[Told, ...] = ()
 
 
 def load_service_config(file: Path | None) -> ServiceConfig:
@@ -145,6 +149,7 @@ class _Reader(Nodes):
                 "retention",
                 "requestsPerSecond",
                 "oidc",
+                "notify",
             ),
         )
         geoip = self._text(keys, "geoip", "the path of an mmdb file", "")
@@ -157,6 +162,7 @@ class _Reader(Nodes):
             keep=self._keep(keys),
             requests_per_second=self._count(keys, "requestsPerSecond", 1_000_000, 5000),
             oidc=self._oidc(keys["oidc"].value) if "oidc" in keys else None,
+            notify=tuple(self._all(keys, "notify", 20, lambda node: read_told(self, node))),
         )
 
     def _registries(self, keys: Mapping[str, Item]) -> tuple[Look, ...]:

@@ -16,10 +16,13 @@ from typing import TYPE_CHECKING
 from layerproof.errors import ImageNotFoundError, PolicyError, UnsupportedError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from layerproof.config import Settings
     from layerproof.engine.indexer import Indexer
     from layerproof.engine.intake import Intake
     from layerproof.engine.ledger import Ledger, States
+    from layerproof.engine.notices import Notifier, Urgency
     from layerproof.engine.onboarding import Onboarding
     from layerproof.engine.ports import Advisories, Clock, ImageSource, Index, Workers
     from layerproof.engine.pull import Puller
@@ -27,9 +30,12 @@ if TYPE_CHECKING:
     from layerproof.model.digest import Digest
     from layerproof.model.image import Image
     from layerproof.model.reference import Reference
+    from layerproof.monitors.containerd import ContainerdRuntime
     from layerproof.monitors.networks import Networks
     from layerproof.policy.model import Policy
     from layerproof.service_config import ServiceConfig
+    from layerproof.service_notify import Told
+    from layerproof.sources.docker_engine import Engine
     from layerproof.sources.registry.catalog import RegistryCatalog
     from layerproof.sources.registry.docker_config import DockerConfig
     from layerproof.sources.registry.settings import RegistrySettings
@@ -247,7 +253,8 @@ def open_source(reference: Reference, settings: Settings, index: Index) -> Image
         case "docker":
             return _registry(reference, settings)
         case "docker-daemon":
-            from layerproof.sources.docker_daemon import DockerDaemonSource, docker_host
+            from layerproof.sources.docker_daemon import DockerDaemonSource
+            from layerproof.sources.docker_engine import docker_host
 
             def known(identity: Digest) -> Image | None:
                 # Engines name images by their config, newer ones by their manifest.
@@ -274,6 +281,65 @@ def open_source(reference: Reference, settings: Settings, index: Index) -> Image
             return RootfsSource(reference, limits)
         case other:
             raise UnsupportedError(f"there is no source for {other}:", where=str(reference))
+
+
+def open_engine(environ: Mapping[str, str], settings: Settings, *, timeout: float) -> Engine:
+    """The Docker Engine that the environment names. Raises UsageError."""
+    from layerproof.sources.docker_engine import Engine, docker_host
+
+    return Engine(docker_host(environ), settings.limits, timeout)
+
+
+def open_notifiers(config: ServiceConfig) -> list[tuple[Notifier, Urgency]]:
+    """Whom to tell, each with the least urgency. Raises UsageError for secrets that cannot be
+    read."""
+    return [(_notifier(told), told.least) for told in config.notify]
+
+
+def _notifier(told: Told) -> Notifier:
+    if told.way == "mail":
+        from layerproof.notifiers.mail import Mail
+
+        ports = {"tls": 465, "starttls": 587, "none": 25}
+        return Mail(
+            told.host,
+            told.port or ports[told.security],
+            told.sender,
+            told.receivers,
+            security=told.security,
+            user=told.user,
+            password=_secret(told.password_file),
+        )
+    from layerproof.notifiers.webhook import Webhook
+    from layerproof.service_notify import is_safe
+
+    url = told.url or _secret(told.url_file)
+    if not is_safe(url):
+        raise UsageError(
+            "it holds no https address", where=str(told.url_file), remedy="notices need TLS"
+        )
+    return Webhook(url, slack=told.way == "slack", token=_secret(told.token_file))
+
+
+def _secret(file: Path | None) -> str:
+    if file is None:
+        return ""
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"the secret cannot be read: {type(error).__name__}",
+            where=str(file),
+            remedy="see notify in the service's file",
+        ) from error
+
+
+def open_containerd(address: str, settings: Settings) -> ContainerdRuntime:
+    """containerd at a socket. Raises UsageError where a part is not installed."""
+    extra("grpc", "google.protobuf")
+    from layerproof.monitors.containerd import ContainerdRuntime
+
+    return ContainerdRuntime(address, settings.limits)
 
 
 def _registry(reference: Reference, settings: Settings) -> RegistrySource:

@@ -25,7 +25,8 @@ from layerproof.model.digest import Digest
 from layerproof.model.image import Image, Platform
 from layerproof.model.reference import parse_reference
 from layerproof.oci.limits import Limits
-from layerproof.sources.docker_daemon import DEFAULT_HOST, DockerDaemonSource, docker_host
+from layerproof.sources.docker_daemon import DockerDaemonSource
+from layerproof.sources.docker_engine import DEFAULT_HOST, docker_host
 from layerproof.testing.images import (
     BuiltImage,
     build,

@@ -24,6 +24,7 @@ _COMMANDS = {
     "events": "Import and list who pushed and pulled what.",
     "explain": "Tell why a layer is trusted, or not, in plain words.",
     "find": "Find the layers and images that hold a path, package or file.",
+    "gate": "Refuse images where they are to run, and see what gates answered.",
     "index": "Read images into the layer index.",
     "policy": "Write a policy file, and see whether it can be used.",
     "pull": "Fetch what is not trusted into quarantine, and refuse it from then on.",
@@ -35,6 +36,7 @@ _COMMANDS = {
     "trust": "Declare images trusted, list or revoke such trust.",
     "verdicts": "List what was decided, or show one verdict in full.",
     "vulnerabilities": "List the vulnerabilities of an image's packages, by layer.",
+    "watch": "Watch what starts, and judge it as long as it runs.",
     "withdrawals": "List the layers that are refused everywhere.",
     "worker": "Do the jobs of a service on PostgreSQL.",
 }

@@ -1,10 +1,12 @@
 """What the service keeps besides the layer index, as a port: tokens, the audit, its policy."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Protocol
 
 from layerproof.model.access import AccessToken, AuditRecord
 from layerproof.model.amendment import MadeException, PolicyRevision
+from layerproof.model.gate import Tally
 from layerproof.model.page import Cursor, Page
 
 
@@ -45,6 +47,16 @@ class Ledger(Protocol):
 
     def exceptions(self) -> list[MadeException]:
         """All, the oldest first; ended ones too."""
+
+    # --- what gates answered ---
+    def add_tallies(self, tallies: Sequence[Tally]) -> None:
+        """Add to the counts of the same answers: all texts and words alike."""
+
+    def tallies(self, since: datetime | None = None) -> list[Tally]:
+        """Those with an answer since then, the last one first."""
+
+    def prune_tallies(self, before: datetime) -> int:
+        """Delete those whose last answer is older; how many."""
 
     # --- what depends on all of it ---
     def access_state(self) -> str:

@@ -2,7 +2,8 @@
 
 1. Blocks are asked in the order of the file. For each rule, the *first* block whose scope fits and
    that names the rule decides it, wholly; what no block decides is as the policy says for all. The
-   same holds for `undecided` and `message`. A reader goes from the top down to the first that fits.
+   same holds for `undecided`, `message` and `mode`. A reader goes from the top down to the first
+   that fits.
 2. A scope fits when each of its keys does, and a key when one of its items does. A key whose fact
    is not known to the gate does not fit.
 3. Labels are those of the workload. What stands inside an image is its author's word and scopes
@@ -16,6 +17,7 @@ from functools import cached_property
 
 from layerproof.errors import LayerproofError
 from layerproof.model.facts import Context
+from layerproof.model.gate import Mode
 from layerproof.model.reference import DOCKER, parse_reference
 from layerproof.model.verdict import Decision
 from layerproof.policy.ruling import RulePolicy
@@ -66,6 +68,7 @@ class Block:
     rules: Mapping[str, RulePolicy]  # those that it names
     undecided: Decision | None = None
     message: str = ""
+    mode: Mode | None = None
 
 
 def fitting(blocks: Iterable[Block], reference: str, context: Context) -> list[Block]:

@@ -8,9 +8,10 @@ from collections.abc import Callable
 from typing import Any
 
 from layerproof.model.finding import Effect, Severity
+from layerproof.model.gate import Mode, Reaction
 from layerproof.model.verdict import Decision
 from layerproof.policy.load import API_VERSION, KIND
-from layerproof.policy.load_blocks import GATES
+from layerproof.policy.load_blocks import CALLS, GATES, gate_keys
 from layerproof.policy.model import BaseMatch
 from layerproof.rules.expression_facts import NAMES
 from layerproof.rules.interface import Rule, Setting, settings_of
@@ -37,9 +38,8 @@ def policy_schema() -> Schema:
                 "base": _object({"match": _words(BaseMatch)}),
                 "undecided": _words(Decision, "What happens, at most, with what cannot be told."),
                 "message": {**_TEXT, "description": "What whoever is refused should know."},
-                "gates": _object(
-                    {gate: _object({"undecided": _words(Decision)}) for gate in GATES}
-                ),
+                "mode": _words(Mode, "What gates do with a refusal: count, tell, or refuse."),
+                "gates": _object({gate: _gate(gate) for gate in GATES}),
                 "rules": rules,
                 "identities": _named(_IDENTITY),
                 "groups": _named(_GROUP),
@@ -88,6 +88,17 @@ def _setting(setting: Setting) -> Schema:
         "expressions": lambda: {"type": "array", "minItems": 1, "items": _EXPRESSION},
     }
     return made[setting.kind]()
+
+
+def _gate(gate: str) -> Schema:
+    keys: Schema = {
+        "undecided": _words(Decision),
+        "mode": _words(Mode),
+        "unavailable": _words(Decision, "What it does when it cannot ask what it has to."),
+        "running": _words(Reaction, "What is done with a container that runs and is refused."),
+        "calls": _object({kind: _words(Decision) for kind in CALLS}),
+    }
+    return _object({key: keys[key] for key in gate_keys(gate)})
 
 
 def _object(properties: Schema, required: list[str] | None = None) -> Schema:
@@ -163,5 +174,6 @@ def _block(rules: Schema) -> Schema:
             "rules": rules,
             "undecided": _words(Decision),
             "message": _TEXT,
+            "mode": _words(Mode),
         }
     )

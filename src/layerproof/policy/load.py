@@ -16,6 +16,7 @@ from typing import Any
 
 from layerproof.errors import PolicyError
 from layerproof.model.finding import Effect, Severity
+from layerproof.model.gate import Mode
 from layerproof.model.identity import Identity
 from layerproof.model.verdict import Decision
 from layerproof.policy.blocks import Block
@@ -46,7 +47,7 @@ API_VERSION = "layerproof/v1"
 KIND = "Policy"
 MAX_GLOBS = 2_000  # in one list
 _KEYS = ("apiVersion", "kind", "base", "undecided", "rules", "exceptions", "message", "gates",
-         "blocks", "identities", "groups")  # fmt: skip
+         "blocks", "identities", "groups", "mode")  # fmt: skip
 
 
 def load_policy(text: bytes, *, where: str) -> Policy:
@@ -116,6 +117,7 @@ class _Reader(Nodes):
             blocks=self._blocks(keys, rules),
             identities=identities,
             groups=groups,
+            mode=self.word(keys, "mode", Mode, Mode.ENFORCE),
         )
 
     def _blocks(

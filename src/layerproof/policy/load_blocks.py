@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 
+from layerproof.model.gate import GatePolicy, Mode, Reaction
 from layerproof.model.verdict import Decision
 from layerproof.policy.blocks import Block, Scope
 from layerproof.policy.document import Item, Node
@@ -14,6 +15,8 @@ MAX_BLOCKS = 1_000
 MAX_ITEMS = 200  # in one list of a scope
 MAX_TEXT = 500
 GATES = ("cli", "docker", "kubernetes", "containerd", "registry")
+# Calls of the Docker Engine that are decided by their kind: docs/reference/policy.md says which.
+CALLS = ("build", "load", "import", "commit", "tag", "archive", "plugins", "checkpoint", "other")
 
 _LABEL = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
 # A registry, and what to write for one
@@ -46,12 +49,12 @@ def read_blocks(nodes: Nodes, node: Node, read_rules: ReadRules) -> tuple[Block,
 
 
 def _block(nodes: Nodes, node: Node, read_rules: ReadRules) -> Block:
-    known = ("name", "scope", "rules", "undecided", "message")
+    known = ("name", "scope", "rules", "undecided", "message", "mode")
     keys = nodes.mapping(node, "a block", known)
     if isinstance(node.value, dict):
         if missing := [key for key in ("name", "scope") if key not in keys]:
             nodes.note(node, f"a block without {' and '.join(missing)}", "a block needs both")
-        if not keys.keys() & {"rules", "undecided", "message"}:
+        if not keys.keys() & {"rules", "undecided", "message", "mode"}:
             nodes.note(node, "a block that says nothing", "write rules: … below it, or remove it")
     return Block(
         name=read_text(nodes, keys, "name"),
@@ -59,6 +62,7 @@ def _block(nodes: Nodes, node: Node, read_rules: ReadRules) -> Block:
         rules=read_rules(keys["rules"].value) if "rules" in keys else {},
         undecided=nodes.word(keys, "undecided", Decision, None),
         message=read_text(nodes, keys, "message"),
+        mode=nodes.word(keys, "mode", Mode, None),
     )
 
 
@@ -104,15 +108,37 @@ def _labels(nodes: Nodes, node: Node) -> Mapping[str, str]:
     return found
 
 
-def read_gates(nodes: Nodes, node: Node) -> Mapping[str, Decision]:
-    """What `undecided` means at each gate."""
-    found = {}
-    for gate, item in nodes.mapping(node, "gates", GATES).items():
-        said = nodes.mapping(item.value, f"the gate {gate}", ("undecided",))
-        decision = nodes.word(said, "undecided", Decision, None)
-        if decision is not None:
-            found[gate] = decision
-    return found
+def read_gates(nodes: Nodes, node: Node) -> Mapping[str, GatePolicy]:
+    """What holds at each gate."""
+    return {
+        gate: _gate(nodes, gate, item.value)
+        for gate, item in nodes.mapping(node, "gates", GATES).items()
+    }
+
+
+def _gate(nodes: Nodes, gate: str, node: Node) -> GatePolicy:
+    keys = nodes.mapping(node, f"the gate {gate}", gate_keys(gate))
+    calls = None
+    if "calls" in keys:
+        said = nodes.mapping(keys["calls"].value, f"the calls of {gate}", CALLS)
+        calls = {kind: nodes.word(said, kind, Decision, Decision.REFUSE) for kind in said}
+    return GatePolicy(
+        undecided=nodes.word(keys, "undecided", Decision, None),
+        mode=nodes.word(keys, "mode", Mode, None),
+        unavailable=nodes.word(keys, "unavailable", Decision, None),
+        running=nodes.word(keys, "running", Reaction, None),
+        calls=calls,
+    )
+
+
+def gate_keys(gate: str) -> tuple[str, ...]:
+    """What can be said about a gate. `cli` stands before nothing: it only tells the verdict."""
+    if gate == "cli":
+        return ("undecided",)
+    always = ("undecided", "mode", "unavailable")
+    if gate == "registry":
+        return always
+    return (*always, "running", "calls") if gate == "docker" else (*always, "running")
 
 
 def read_text(nodes: Nodes, keys: Mapping[str, Item], key: str) -> str:

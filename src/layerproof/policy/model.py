@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from layerproof.errors import PolicyError
 from layerproof.model.digest import Digest
 from layerproof.model.facts import Context
+from layerproof.model.gate import GatePolicy, Mode, Reaction
 from layerproof.model.identity import Identity
 from layerproof.model.verdict import Decision
 from layerproof.policy.blocks import Block, Scope, fitting
@@ -27,7 +28,9 @@ from layerproof.rules.interface import Rule
 from layerproof.rules.registry import RULES
 
 _Named = TypeVar("_Named", Identity, Group)
-_FORM = "layerproof.policy/4"  # of the JSON below; another form is another policy
+_Word = TypeVar("_Word", bound=StrEnum)
+_NOTHING = GatePolicy()
+_FORM = "layerproof.policy/5"  # of the JSON below; another form is another policy
 
 
 class BaseMatch(StrEnum):
@@ -46,10 +49,11 @@ class Policy:
     undecided: Decision = Decision.REFUSE  # what a gate does at most with what rules cannot tell
     exceptions: tuple[PolicyException, ...] = ()  # in the order of the file
     message: str = ""  # what whoever is refused should know
-    gates: Mapping[str, Decision] = field(default_factory=dict)  # `undecided` by gate
+    gates: Mapping[str, GatePolicy] = field(default_factory=dict)
     blocks: tuple[Block, ...] = ()  # in the order of the file
     identities: Mapping[str, Identity] = field(default_factory=dict)  # by name
     groups: tuple[Group, ...] = ()  # in the order of the file
+    mode: Mode = Mode.ENFORCE  # what gates do with a refusal
 
     @cached_property
     def digest(self) -> Digest:
@@ -60,7 +64,8 @@ class Policy:
     def at(self, reference: str, context: Context) -> "Policy":
         """The policy for one image in one place, without blocks and gates: see `policy.blocks`."""
         fit = fitting(self.blocks, reference, context)
-        if not fit and context.gate not in self.gates:
+        gate = self.gate(context)
+        if not fit and gate is _NOTHING:
             return self
         rules = dict(self.rules)
         for block in reversed(fit):  # so that the first one has the last word
@@ -69,9 +74,26 @@ class Policy:
         return replace(
             self,
             rules=rules,
-            undecided=undecided or self.gates.get(context.gate, self.undecided),
+            undecided=undecided or gate.undecided or self.undecided,
             message=next((block.message for block in fit if block.message), self.message),
+            mode=next((b.mode for b in fit if b.mode is not None), gate.mode or self.mode),
         )
+
+    def gate(self, context: Context) -> GatePolicy:
+        """What it says about the gate of a place."""
+        return self.gates.get(context.gate, _NOTHING)
+
+    def unavailable(self, context: Context) -> Decision:
+        """What the gate of a place does when it cannot ask what it has to."""
+        return self.gate(context).unavailable or Decision.REFUSE
+
+    def running(self, context: Context) -> Reaction:
+        """What is done there with a container that runs and is refused."""
+        return self.gate(context).running or Reaction.ALERT
+
+    def call(self, context: Context, kind: str, default: Decision) -> Decision:
+        """What the gate does with a kind of call that names no image to be judged."""
+        return (self.gate(context).calls or {}).get(kind, default)
 
     def of(self, rule: Rule[Any]) -> RulePolicy:
         """What holds for a rule. Raises PolicyError if that is nothing: nobody may guess it."""
@@ -95,7 +117,8 @@ class Policy:
             "rules": {rule_id: rule_document(rule) for rule_id, rule in self.rules.items()},
             "exceptions": [_exception_document(exception) for exception in self.exceptions],
             "message": self.message,
-            "gates": {gate: str(decision) for gate, decision in self.gates.items()},
+            "gates": {gate: _gate_document(said) for gate, said in self.gates.items()},
+            "mode": self.mode,
             "blocks": [_block_document(block, named=named) for block in self.blocks],
             "identities": {name: _fields(found) for name, found in self.identities.items()},
             "groups": [_fields(group) for group in self.groups],
@@ -117,7 +140,8 @@ class Policy:
                 undecided=Decision(document["undecided"]),
                 exceptions=tuple(map(_exception, document["exceptions"])),
                 message=_text(document["message"]),
-                gates={gate: Decision(said) for gate, said in document["gates"].items()},
+                gates={gate: _gate(said) for gate, said in document["gates"].items()},
+                mode=Mode(document["mode"]),
                 blocks=tuple(map(_block, document["blocks"])),
                 identities={
                     name: _made(Identity, found) for name, found in document["identities"].items()
@@ -138,6 +162,7 @@ def _block_document(block: Block, *, named: bool) -> dict[str, object]:
         "rules": {rule_id: rule_document(rule) for rule_id, rule in block.rules.items()},
         "undecided": block.undecided,
         "message": block.message,
+        "mode": block.mode,
     }
 
 
@@ -145,14 +170,35 @@ def _block(document: Mapping[str, Any]) -> Block:
     by_id = {rule.id: rule for rule in RULES}
     scope = dict(document["scope"])
     labels = {_text(name): _text(value) for name, value in scope.pop("labels").items()}
-    undecided = document["undecided"]
     return Block(
         name=_text(document["name"]),
         scope=Scope(labels=labels, **{name: _texts(value) for name, value in scope.items()}),
         rules={name: rule_policy(by_id[name], said) for name, said in document["rules"].items()},
-        undecided=None if undecided is None else Decision(undecided),
+        undecided=_word(Decision, document["undecided"]),
         message=_text(document["message"]),
+        mode=_word(Mode, document["mode"]),
     )
+
+
+def _gate_document(said: GatePolicy) -> dict[str, object]:
+    return {item.name: getattr(said, item.name) for item in fields(GatePolicy)}
+
+
+def _gate(document: Mapping[str, Any]) -> GatePolicy:
+    calls = document["calls"]
+    if calls is not None:
+        calls = {_text(call): Decision(decision) for call, decision in calls.items()}
+    return GatePolicy(
+        undecided=_word(Decision, document["undecided"]),
+        mode=_word(Mode, document["mode"]),
+        unavailable=_word(Decision, document["unavailable"]),
+        running=_word(Reaction, document["running"]),
+        calls=calls,
+    )
+
+
+def _word(kind: type[_Word], value: str | None) -> _Word | None:
+    return None if value is None else kind(value)
 
 
 def _text(value: object) -> str:

@@ -132,6 +132,8 @@ class _Jobs:
         )
         pruned = self._stores.index.prune(kept)
         jobs = 0
+        if "verdicts" in arguments:
+            self._stores.ledger.prune_tallies(datetime.fromisoformat(arguments["verdicts"]))
         if "jobs" in arguments:
             jobs = self._stores.queue.prune(datetime.fromisoformat(arguments["jobs"]))
         tell(

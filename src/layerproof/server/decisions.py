@@ -19,11 +19,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from layerproof.engine import gate
 from layerproof.engine.decide import decide
 from layerproof.engine.lookup import find_image
 from layerproof.errors import ImageNotFoundError
 from layerproof.model.facts import Context
-from layerproof.model.image import Platform
+from layerproof.model.gate import Answer as GateAnswer
+from layerproof.model.image import Image, Platform
 from layerproof.report.documents import record_document
 from layerproof.server.service import Service
 
@@ -58,11 +60,12 @@ class Freshness:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One question."""
+    """One question. `images` are names of the same one: the first that is known is judged."""
 
-    image: str
+    images: tuple[str, ...]
     platform: Platform | None
     context: Context
+    means: Callable[[Image], bool] = lambda _image: True
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,13 @@ class Answer:
 
     body: bytes
     decision: str
+    decided_at: datetime
     holds_until: datetime
+    gate: GateAnswer  # the same, as gates give it
+
+    def holds(self, now: datetime) -> bool:
+        """Whether time alone leaves it as it is; a clock that was set back does not."""
+        return self.decided_at <= now < self.holds_until
 
 
 class Decisions:
@@ -89,7 +98,7 @@ class Decisions:
     ) -> Answer:
         """The answer to the question of this key. Raises LayerproofError, and what `ask` does."""
         kept = self._kept.get(key)
-        if kept is not None and kept[0] == stamp and now < kept[1].holds_until:
+        if kept is not None and kept[0] == stamp and kept[1].holds(now):
             self._kept.move_to_end(key)
             return kept[1]
         making = self._making.get((key, stamp))
@@ -107,26 +116,40 @@ class Decisions:
     def _made(self, asked: Asked) -> Answer:
         service = self._service
         index = service.stores.index
-        image = find_image(
-            index, asked.image, asked.platform, offline=True, analysers=service.analysers
-        )
-        if image is None:
-            raise ImageNotFoundError(
-                "the index does not know this image",
-                where=asked.image,
-                remedy="push it to a registry that reports here, or queue it: POST /api/v1/images",
-            )
+        image = self._known(asked)
+        policy = service.policy()
         record = decide(
             index,
             image,
-            service.policy(),
+            policy,
             service.clock.now(),
             service.analysers,
             context=asked.context,
             advisories=service.advisories(),
         )
         body = json.dumps(record_document(record)).encode()  # msgspec knows no kinds of text
-        return Answer(body, str(record.verdict.decision), record.holds_until)
+        return Answer(
+            body,
+            str(record.verdict.decision),
+            record.decided_at,
+            record.holds_until,
+            gate.judged(record, policy),
+        )
+
+    def _known(self, asked: Asked) -> Image:
+        index, analysers = self._service.stores.index, self._service.analysers
+        for name in asked.images:
+            try:
+                image = find_image(index, name, asked.platform, offline=True, analysers=analysers)
+            except ImageNotFoundError:  # a digest that stands in no image
+                continue
+            if image is not None and asked.means(image):
+                return image
+        raise ImageNotFoundError(
+            "the index does not know this image",
+            where=asked.images[0] if asked.images else "",
+            remedy="push it to a registry that reports here, or queue it: POST /api/v1/images",
+        )
 
     def _keep(self, key: object, stamp: Stamp, done: "asyncio.Future[Answer]") -> None:
         self._making.pop((key, stamp), None)

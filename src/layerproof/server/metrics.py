@@ -33,6 +33,12 @@ class Metrics:
             ["decision", "gate"],
             registry=self._registry,
         )
+        self.gates = Counter(
+            "layerproof_gate_answers",
+            "Answers of gates: what was done, what the policy decided, and whence that came.",
+            ["gate", "decision", "decided", "cause"],
+            registry=self._registry,
+        )
         self.events = Counter(
             "layerproof_events",
             "Events that were reported, by kind.",

@@ -34,7 +34,7 @@ from layerproof.server.app import make_app
 from layerproof.server.auth import Verify
 from layerproof.server.decisions import Stamp
 from layerproof.server.metrics import Metrics
-from layerproof.server.service import Service, file_stamp
+from layerproof.server.service import Service, file_stamp, stamps
 from layerproof.server.work import run_worker
 from layerproof.service_config import ServiceConfig
 
@@ -122,18 +122,8 @@ def answer(
     logs.configure(as_json=log_json)
     stores = wiring.open_stores(settings)
     service = make_service(settings, config, stores)
-    # On a connection of its own: a long list must not keep a decision waiting.
-    states = wiring.open_states(settings)
-
-    async def stamp() -> Stamp:
-        return (
-            *await states.read(),
-            file_stamp(settings.policy),
-            file_stamp(settings.advisories),
-        )
-
     verify, routers = login(service)
-    app = make_app(service, read_stamp=stamp, verify_foreign=verify, routers=routers)
+    app = make_app(service, read_stamp=stamps(settings), verify_foreign=verify, routers=routers)
     trace(app)
     server = _Server(app, settings)
     try:

@@ -30,7 +30,7 @@ def run_worker(
     stop: Signal,
 ) -> None:
     """Until `stop` is set."""
-    children = Children(_environment(settings, slots))
+    children = Children(environment_of(settings, slots))
     schedule = threading.Thread(
         target=Schedule(stores.index, stores.queue, clock, config).run, args=(stop,), daemon=True
     )
@@ -43,7 +43,7 @@ def run_worker(
         schedule.join()
 
 
-def _environment(settings: Settings, slots: int) -> Mapping[str, str]:
+def environment_of(settings: Settings, slots: int) -> Mapping[str, str]:
     """What a child is to know: our own settings, wherever they came from."""
     found = dict(os.environ)
     found["LAYERPROOF_INDEX"] = settings.database or str(settings.index)

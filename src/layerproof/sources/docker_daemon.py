@@ -15,47 +15,19 @@ the whole export before they send its first byte, so leaving early would gain li
 Source: Docker Engine API v1.41 and v1.52, ImageInspect and ImageGet.
 """
 
-import socket
-from collections.abc import Callable, Collection, Generator, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
-from layerproof.errors import (
-    DigestMismatchError,
-    ImageNotFoundError,
-    LayerproofError,
-    ProtocolError,
-    UnreachableError,
-    UsageError,
-)
+from layerproof.errors import DigestMismatchError, ProtocolError
 from layerproof.model.digest import DiffId, Digest
 from layerproof.model.image import Image, Layer, Platform
 from layerproof.model.reference import Reference
 from layerproof.oci.limits import Limits
-from layerproof.oci.manifest import parse_json, runs_on
+from layerproof.oci.manifest import runs_on
 from layerproof.sources._files import StreamedFiles
-from layerproof.sources._members import CHUNK
 from layerproof.sources.docker_archive import DockerArchiveSource
-
-if TYPE_CHECKING:
-    from http.client import HTTPConnection, HTTPResponse
-
-DEFAULT_HOST = "unix:///var/run/docker.sock"
-_TIMEOUT = 900.0  # an engine writes a whole export to disk before it answers
-
-
-def docker_host(environment: Mapping[str, str]) -> str:
-    """Where the Docker client would look. Raises UsageError for what cannot be done safely."""
-    host = environment.get("DOCKER_HOST", "") or DEFAULT_HOST
-    if host.startswith("tcp://") and environment.get("DOCKER_TLS_VERIFY"):
-        raise UsageError(
-            "DOCKER_TLS_VERIFY is set, and Layerproof does not speak TLS to an engine",
-            where=host,
-            remedy="use the engine's unix socket, or `docker save` and docker-archive:FILE",
-        )
-    return host
+from layerproof.sources.docker_engine import DEFAULT_HOST, Engine
 
 
 class DockerDaemonSource:
@@ -78,7 +50,7 @@ class DockerDaemonSource:
         self._where = str(reference)
         self._limits = limits
         self._known = known
-        self._engine = _Engine(host, self._where, limits)
+        self._engine = Engine(host, limits)
         self._platform: Platform | None = None
         self._id: Digest | None = None
         self._export: DockerArchiveSource | None = None
@@ -126,7 +98,7 @@ class DockerDaemonSource:
             name += f"@{self._reference.digest}"
         else:
             name += f":{self._reference.tag}"
-        told = self._engine.json(f"/images/{quote(name, safe='/:@')}/json")
+        told = self._engine.json(f"/images/{quote(name, safe='/:@')}/json", self._where)
         root = told.get("RootFS")
         layers = (root.get("Layers") or []) if isinstance(root, dict) else None
         if not isinstance(layers, list):
@@ -136,7 +108,7 @@ class DockerDaemonSource:
 
     def _resolve_export(self, image_id: Digest) -> Image:
         files = StreamedFiles(
-            lambda: self._engine.stream(f"/images/{image_id}/get"),
+            lambda: self._engine.stream(f"/images/{image_id}/get", self._where),
             where=self._where,
             limits=self._limits,
         )
@@ -167,97 +139,3 @@ def _as_seen_here(known: Image, reference: str, image_id: Digest) -> Image:
         manifest_digest=None,
         index_digest=None,
     )
-
-
-class _Engine:
-    """The two calls that are needed, one connection each."""
-
-    def __init__(self, host: str, where: str, limits: Limits) -> None:
-        self._host = host
-        self._where = where
-        self._limits = limits
-
-    def json(self, path: str) -> dict[str, object]:
-        """A document, parsed strictly."""
-        with self._get(path) as response:
-            data = response.read(self._limits.json_bytes + 1)
-        return parse_json(data, where=self._where, limits=self._limits)
-
-    def stream(self, path: str) -> Generator[bytes, None, None]:
-        """A body in chunks."""
-        with self._get(path) as response:
-            while chunk := response.read(CHUNK):
-                yield chunk
-
-    @contextmanager
-    def _get(self, path: str) -> Iterator["HTTPResponse"]:
-        # Imported here: it costs more than all else in this module, and few commands need it.
-        from http.client import HTTPException
-
-        try:
-            connection = self._connect()
-            try:
-                connection.request("GET", path)
-                with connection.getresponse() as response:
-                    if response.status != 200:
-                        raise self._refused(response)
-                    yield response
-            finally:
-                connection.close()
-        except PermissionError as error:
-            raise UnreachableError(
-                "the engine's socket may not be opened",
-                where=self._host,
-                remedy="join the group that owns it (docker), or run as root",
-            ) from error
-        except (OSError, HTTPException) as error:
-            raise UnreachableError(
-                f"the Docker Engine does not answer: {error or type(error).__name__}",
-                where=self._host,
-                remedy="is it running? DOCKER_HOST says where it is",
-            ) from error
-
-    def _connect(self) -> "HTTPConnection":
-        from http.client import HTTPConnection
-
-        try:
-            url = urlsplit(self._host)
-            port = url.port or 2375
-        except ValueError as error:
-            raise self._no_way() from error
-        if url.scheme == "unix" and url.path:
-            connection = HTTPConnection("localhost")
-            connection.sock = _unix_socket(url.path)
-            return connection
-        if url.scheme == "tcp" and url.hostname:
-            return HTTPConnection(url.hostname, port, timeout=_TIMEOUT)
-        raise self._no_way()
-
-    def _no_way(self) -> UsageError:
-        return UsageError(
-            f"{self._host[:200]!r} is no way to an engine that Layerproof knows",
-            where="DOCKER_HOST",
-            remedy="unix:///PATH or tcp://HOST:PORT",
-        )
-
-    def _refused(self, response: "HTTPResponse") -> LayerproofError:
-        body = response.read(4096)
-        if response.status == 404:
-            return ImageNotFoundError(
-                "the engine has no such image",
-                where=self._where,
-                remedy="`docker images` shows those that it has; docker:// reads from a registry",
-            )
-        text = body.decode("utf-8", "replace").strip()
-        return ProtocolError(f"the engine answered {response.status}: {text}", where=self._where)
-
-
-def _unix_socket(path: str) -> socket.socket:
-    opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        opened.settimeout(_TIMEOUT)
-        opened.connect(path)
-    except BaseException:
-        opened.close()
-        raise
-    return opened

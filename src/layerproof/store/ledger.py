@@ -1,10 +1,14 @@
 """Tokens, audit, policy revisions and exceptions in the index's database:
 `layerproof.engine.ledger.Ledger`."""
 
+from collections.abc import Sequence
+from datetime import datetime
+
 from layerproof.model.access import AccessToken, AuditRecord, Role
 from layerproof.model.amendment import MadeException, PolicyRevision
+from layerproof.model.gate import Tally
 from layerproof.model.page import Cursor, Page
-from layerproof.store import codec, counter_rows
+from layerproof.store import codec, counter_rows, tally_rows
 from layerproof.store.executor import Executor, Row, Session, first
 
 
@@ -112,6 +116,20 @@ class SqlLedger:
         """All, the oldest first."""
         with self._executor.read() as session:
             return [_exception(row) for row in session.rows("made_exceptions")]
+
+    # --- what gates answered ---
+
+    def add_tallies(self, tallies: Sequence[Tally]) -> None:
+        """Add to the counts of the same answers."""
+        tally_rows.add(self._executor, tallies)
+
+    def tallies(self, since: datetime | None = None) -> list[Tally]:
+        """Those with an answer since then, the last one first."""
+        return tally_rows.read(self._executor, since)
+
+    def prune_tallies(self, before: datetime) -> int:
+        """Delete those whose last answer is older; how many."""
+        return tally_rows.prune(self._executor, before)
 
     # --- what depends on all of it ---
 

@@ -430,6 +430,26 @@ made_exception = Table(
     Column("ended_at", BigInteger),
 )
 
+# What gates answered, added up: one row for each kind of answer about an image in a place.
+gate_tally = Table(
+    "gate_tally",
+    metadata,
+    _key(),
+    Column("identity", LargeBinary, nullable=False, unique=True),  # sha256 of the texts
+    Column("gate", Text, nullable=False),
+    Column("host", Text, nullable=False),
+    Column("namespace", Text, nullable=False),
+    Column("reference", Text, nullable=False),
+    Column("mode", Text, nullable=False),
+    Column("cause", Text, nullable=False),
+    Column("decided", Text, nullable=False),
+    Column("decision", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("first_at", BigInteger, nullable=False),
+    Column("last_at", BigInteger, nullable=False, index=True),
+    Column("count", BigInteger, nullable=False),
+)
+
 # --- small cached documents --------------------------------------------------------------------
 
 cached = Table(

@@ -9,7 +9,7 @@ a list of parameters.
 from collections.abc import Mapping
 
 # Every revision of the schema that this version can read, oldest first.
-REVISIONS: tuple[str, ...] = ("0001", "0002", "0003", "0005",)
+REVISIONS: tuple[str, ...] = ("0001", "0002", "0003", "0005", "0007",)
 HEAD = REVISIONS[-1]
 
 APPLICATION_ID = 0x4C507266
@@ -50,6 +50,13 @@ SCHEMA: tuple[str, ...] = (
     "(identity) )",
     "CREATE INDEX ix_event_at ON event (at)",
     "CREATE INDEX ix_event_manifest_digest ON event (manifest_digest)",
+    "CREATE TABLE gate_tally ( id INTEGER NOT NULL, identity BLOB NOT NULL, gate TEXT NOT "
+    "NULL, host TEXT NOT NULL, namespace TEXT NOT NULL, reference TEXT NOT NULL, mode TEXT "
+    "NOT NULL, cause TEXT NOT NULL, decided TEXT NOT NULL, decision TEXT NOT NULL, reason "
+    "TEXT NOT NULL, first_at BIGINT NOT NULL, last_at BIGINT NOT NULL, count BIGINT NOT NULL, "
+    "CONSTRAINT pk_gate_tally PRIMARY KEY (id), CONSTRAINT uq_gate_tally_identity UNIQUE "
+    "(identity) )",
+    "CREATE INDEX ix_gate_tally_last_at ON gate_tally (last_at)",
     "CREATE TABLE image ( id INTEGER NOT NULL, config_digest BLOB NOT NULL, config BLOB NOT "
     "NULL, indexed_at BIGINT NOT NULL, CONSTRAINT pk_image PRIMARY KEY (id), CONSTRAINT "
     "uq_image_config_digest UNIQUE (config_digest) )",
@@ -174,7 +181,7 @@ SCHEMA: tuple[str, ...] = (
     "CONSTRAINT pk_path_filter PRIMARY KEY (contents_id), CONSTRAINT "
     "fk_path_filter_contents_id FOREIGN KEY(contents_id) REFERENCES contents (id) ON DELETE "
     "CASCADE )",
-    "INSERT INTO alembic_version (version_num) VALUES ('0005')",
+    "INSERT INTO alembic_version (version_num) VALUES ('0007')",
     "PRAGMA application_id=1280340582",
 )
 
@@ -719,6 +726,26 @@ STATEMENTS: Mapping[str, str] = {
         "SELECT made_exception.id, made_exception.name, made_exception.document, "
         "made_exception.made_by, made_exception.made_at, made_exception.ended_by, "
         "made_exception.ended_at FROM made_exception ORDER BY made_exception.id"
+    ),
+    "put_gate_tally": (
+        "INSERT INTO gate_tally (identity, gate, host, namespace, reference, mode, cause, "
+        "decided, decision, reason, first_at, last_at, count) VALUES (:identity, :gate, :host, "
+        ":namespace, :reference, :mode, :cause, :decided, :decision, :reason, :first_at, "
+        ":last_at, :count) ON CONFLICT (identity) DO UPDATE SET first_at = CASE WHEN "
+        "(excluded.first_at < gate_tally.first_at) THEN excluded.first_at ELSE "
+        "gate_tally.first_at END, last_at = CASE WHEN (excluded.last_at > gate_tally.last_at) "
+        "THEN excluded.last_at ELSE gate_tally.last_at END, count = (gate_tally.count + "
+        "excluded.count)"
+    ),
+    "gate_tallies": (
+        "SELECT gate_tally.id, gate_tally.identity, gate_tally.gate, gate_tally.host, "
+        "gate_tally.namespace, gate_tally.reference, gate_tally.mode, gate_tally.cause, "
+        "gate_tally.decided, gate_tally.decision, gate_tally.reason, gate_tally.first_at, "
+        "gate_tally.last_at, gate_tally.count FROM gate_tally WHERE gate_tally.last_at >= :since "
+        "ORDER BY gate_tally.last_at DESC, gate_tally.id DESC"
+    ),
+    "drop_gate_tallies": (
+        "DELETE FROM gate_tally WHERE gate_tally.last_at < :before"
     ),
     "old_images": (
         "SELECT image.id FROM image WHERE image.indexed_at < :before AND NOT (EXISTS (SELECT "

@@ -39,6 +39,7 @@ from layerproof.store.schema import (
     counter,
     event,
     file_filter,
+    gate_tally,
     image,
     image_layer,
     image_name,
@@ -718,6 +719,11 @@ def _access(insert: _Insert) -> Mapping[str, Executable]:
         .offset(literal_column("0")),
         "put_made_exception": insert.replace(made_exception, "name"),
         "made_exceptions": select(*made_exception.c).order_by(made_exception.c.id),
+        "put_gate_tally": insert.add_up(gate_tally),
+        "gate_tallies": select(*gate_tally.c)
+        .where(gate_tally.c.last_at >= bindparam("since"))
+        .order_by(gate_tally.c.last_at.desc(), gate_tally.c.id.desc()),
+        "drop_gate_tallies": delete(gate_tally).where(gate_tally.c.last_at < bindparam("before")),
     }
 
 

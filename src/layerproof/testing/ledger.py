@@ -3,10 +3,14 @@
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
 from layerproof.model.access import AccessToken, AuditRecord
 from layerproof.model.amendment import MadeException, PolicyRevision
+from layerproof.model.gate import Tally
 from layerproof.model.page import NEWEST, Cursor, Page
+
+_EVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass
@@ -17,6 +21,7 @@ class MemoryLedger:
     _audit: list[AuditRecord] = field(default_factory=list)
     _policies: list[PolicyRevision] = field(default_factory=list)
     _exceptions: dict[str, MadeException] = field(default_factory=dict)
+    _tallies: dict[Tally, Tally] = field(default_factory=dict)
     _changes: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -75,6 +80,29 @@ class MemoryLedger:
     def exceptions(self) -> list[MadeException]:
         """All, the oldest first."""
         return list(self._exceptions.values())
+
+    def add_tallies(self, tallies: Sequence[Tally]) -> None:
+        """Add to the counts of the same answers."""
+        for new in tallies:
+            key = replace(new, first_at=_EVER, last_at=_EVER, count=0)
+            old = self._tallies.get(key)
+            first, last = new.first_at, new.last_at
+            if old is not None:
+                first, last = min(first, old.first_at), max(last, old.last_at)
+            count = new.count + (old.count if old else 0)
+            self._tallies[key] = replace(new, first_at=first, last_at=last, count=count)
+
+    def tallies(self, since: datetime | None = None) -> list[Tally]:
+        """Those with an answer since then, the last one first."""
+        found = [t for t in self._tallies.values() if since is None or t.last_at >= since]
+        return sorted(found, key=lambda t: t.last_at, reverse=True)
+
+    def prune_tallies(self, before: datetime) -> int:
+        """Delete those whose last answer is older; how many."""
+        old = [key for key, tally in self._tallies.items() if tally.last_at < before]
+        for key in old:
+            del self._tallies[key]
+        return len(old)
 
     def access_state(self) -> str:
         """Another text after every change of tokens, policy and exceptions."""

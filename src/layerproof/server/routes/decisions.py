@@ -68,7 +68,7 @@ def _asked(body: bytes) -> Asked:
             f" {_MOST_LABELS} labels",
         )
     return Asked(
-        question.image,
+        (question.image,),
         _platform(question.platform),
         Context(question.gate, question.namespace, question.host, labels),
     )

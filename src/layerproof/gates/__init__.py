@@ -1,0 +1,1 @@
+"""Gates: the places where a decision bites."""

@@ -1,0 +1,1 @@
+"""The containerd gate: an image verifier (docs/how-to/gate-containerd.md)."""

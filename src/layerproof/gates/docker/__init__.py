@@ -1,0 +1,1 @@
+"""The Docker gate: an authorization plugin (docs/how-to/gate-docker.md)."""

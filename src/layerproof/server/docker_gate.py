@@ -1,0 +1,74 @@
+"""`layerproof gate docker serve`: the plugin, until a signal ends it."""
+
+import asyncio
+import os
+import socket
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+
+from layerproof import wiring
+from layerproof.config import Settings
+from layerproof.gates.docker.calls import Call
+from layerproof.gates.docker.plugin import Plugin
+from layerproof.model.facts import Context
+from layerproof.model.gate import Answer, Question
+from layerproof.server import logs
+from layerproof.server.gate_host import answer_on, gating, listen_at
+from layerproof.service_config import ServiceConfig
+
+ENGINE_SECONDS = 5.0  # a name is looked up in no time, or the engine is in trouble
+
+
+def serve(
+    settings: Settings,
+    config: ServiceConfig,
+    path: Path,
+    *,
+    host: str = "",
+    wait: float = 10.0,
+    log_json: bool = True,
+) -> int:
+    """Listen at `path`; the exit code. `host`: what policies call this machine."""
+    logs.configure(as_json=log_json)
+    found = listen_at(path)
+    name = host or socket.gethostname()
+    asyncio.run(_serve(settings, config, found, name, wait))
+    path.unlink(missing_ok=True)
+    return 0
+
+
+async def _serve(
+    settings: Settings, config: ServiceConfig, found: socket.socket, host: str, wait: float
+) -> None:
+    engine = wiring.open_engine(os.environ, settings, timeout=ENGINE_SECONDS)
+    async with gating(settings, config, "docker", readable=_readable, wait=wait) as (
+        decider,
+        service,
+    ):
+        plugin = Plugin(decider, engine, host, tell=_tell, metrics=service.metrics.text)
+        logs.logger().info("gate open", gate="docker", host=host)
+        try:
+            await answer_on(found, plugin)
+        finally:
+            plugin.close()
+
+
+def _readable(question: Question) -> AbstractContextManager[str]:
+    """What the engine has is read from the engine."""
+    if question.identity is not None:
+        return nullcontext(f"docker-daemon:{question.identity}")
+    return nullcontext(question.names[0] if question.names else "")
+
+
+def _tell(context: Context, call: Call, answer: Answer) -> None:
+    logs.logger().warning(
+        "gate",
+        gate=context.gate,
+        call=call.ruled or str(call.kind),
+        image=answer.reference or (call.images[0] if call.images else call.container),
+        decision=str(answer.decision),
+        decided=str(answer.decided),
+        mode=str(answer.mode),
+        cause=str(answer.cause),
+        reason=answer.reason,
+    )
