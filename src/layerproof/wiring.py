@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from layerproof.config import Settings
     from layerproof.engine.indexer import Indexer
     from layerproof.engine.intake import Intake
-    from layerproof.engine.ledger import Ledger
+    from layerproof.engine.ledger import Ledger, States
     from layerproof.engine.notices import Notifier, Urgency
     from layerproof.engine.onboarding import Onboarding
     from layerproof.engine.ports import Advisories, Clock, ImageSource, Index, Workers
@@ -107,6 +107,22 @@ def open_stores(settings: Settings) -> Stores:
     return Stores(SqlIndex(in_file), SqlLedger(in_file), SqlQueue(in_file, open_clock()))
 
 
+def open_states(settings: Settings) -> States:
+    """What decisions are held against before each answer, on a connection of its own."""
+    if settings.database:
+        extra("psycopg")
+        from layerproof.store.postgresql_states import PostgresStates
+
+        return PostgresStates(settings.database)
+    from layerproof.store.index import SqlIndex
+    from layerproof.store.ledger import SqlLedger
+    from layerproof.store.sqlite import SqliteExecutor
+    from layerproof.store.states import StatesAtOnce
+
+    executor = SqliteExecutor(settings.index)
+    return StatesAtOnce(SqlIndex(executor), SqlLedger(executor))
+
+
 def _executor(settings: Settings) -> Executor:
     if settings.database:
         extra("psycopg")
@@ -135,7 +151,7 @@ def open_intake(index: Index, queue: Queue, networks: Networks) -> Intake:
     """Where reported events arrive."""
     from layerproof.engine.intake import Intake
 
-    return Intake(index, queue, networks.country_of)
+    return Intake(index, queue, open_clock(), networks.country_of)
 
 
 def open_networks(config: ServiceConfig) -> Networks:

@@ -40,7 +40,16 @@ class Metrics:
             registry=self.registry,
         )
         self.events = Counter(
-            "layerproof_events", "New events by kind.", ["kind"], registry=self.registry
+            "layerproof_events",
+            "Events that were reported, by kind.",
+            ["kind"],
+            registry=self.registry,
+        )
+        self.left_out = Counter(
+            "layerproof_notifications_left_out",
+            "Reports that make no event, by what they were.",
+            ["what"],
+            registry=self.registry,
         )
         self.refused = Counter(
             "layerproof_notifications_refused",
