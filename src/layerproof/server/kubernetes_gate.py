@@ -27,11 +27,13 @@ from layerproof.errors import LayerproofError, UsageError
 from layerproof.gates.kubernetes.admission import GATE
 from layerproof.gates.kubernetes.app import make_app
 from layerproof.gates.kubernetes.interface import Grant
-from layerproof.gates.kubernetes.judge import Judge
+from layerproof.gates.kubernetes.judge import Judge, Tell
+from layerproof.gates.kubernetes.settings import KubernetesSettings
 from layerproof.model.gate import Question
 from layerproof.server import logs
 from layerproof.server.cluster_certificates import ClusterCertificates
-from layerproof.server.gate_host import gating
+from layerproof.server.gate_host import gate_log, gating
+from layerproof.server.gating import Gating
 from layerproof.server.run import Server
 from layerproof.server.service import Service, file_stamp
 from layerproof.service_config import ServiceConfig, load_service_config
@@ -90,24 +92,36 @@ async def _serve(
     client_ca: Path | None,
 ) -> int:
     chosen = config.kubernetes
-    async with gating(
-        settings, config, GATE, readable=_readable, wait=wait, budget=chosen.budget
-    ) as (decider, service):
-        tags = wiring.open_tags(settings, chosen.tag_seconds)
-        judge = Judge(decider, tags, StoredGrants(service), service.clock, chosen)
-        counts = Counts(service)
-        application = make_app(judge, counts.observe)
-        application.router.routes.append(Route("/metrics", counts.answer, methods=["GET"]))
-        looking = asyncio.create_task(_look(settings, judge))
-        server = Server(application, settings)
-        if client_ca is not None:
-            _require_clients(server, client_ca)
-        logs.logger().info("gate open", gate=GATE, pin=str(chosen.pin))
-        try:
-            await server.serve(sockets)
-        finally:
-            looking.cancel()
-            await tags.close()
+    deciding = gating(settings, config, GATE, readable=_readable, wait=wait, budget=chosen.budget)
+    async with deciding as (decider, service):
+        with gate_log(config, service.clock) as tell:
+            return await _answer(settings, service, decider, tell, sockets, chosen, client_ca)
+
+
+async def _answer(
+    settings: Settings,
+    service: Service,
+    decider: Gating,
+    tell: Tell,
+    sockets: list[socket.socket],
+    chosen: KubernetesSettings,
+    client_ca: Path | None,
+) -> int:
+    tags = wiring.open_tags(settings, chosen.tag_seconds)
+    judge = Judge(decider, tags, StoredGrants(service), service.clock, chosen, tell)
+    counts = Counts(service)
+    application = make_app(judge, counts.observe)
+    application.router.routes.append(Route("/metrics", counts.answer, methods=["GET"]))
+    looking = asyncio.create_task(_look(settings, judge))
+    server = Server(application, settings)
+    if client_ca is not None:
+        _require_clients(server, client_ca)
+    logs.logger().info("gate open", gate=GATE, pin=str(chosen.pin))
+    try:
+        await server.serve(sockets)
+    finally:
+        looking.cancel()
+        await tags.close()
     return 0 if server.started else 3
 
 

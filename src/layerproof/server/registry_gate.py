@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +18,13 @@ from layerproof.gates.registry.app import App
 from layerproof.gates.registry.cache import BlobCache
 from layerproof.gates.registry.gateway import GATE, Gateway
 from layerproof.model.digest import Digest
-from layerproof.model.gate import Question
+from layerproof.model.facts import Context
+from layerproof.model.gate import Answer, Question
 from layerproof.model.image import Descriptor
 from layerproof.model.reference import parse_reference
 from layerproof.server import logs
-from layerproof.server.gate_host import gating
+from layerproof.server.gate_host import gate_log, gating
+from layerproof.server.gating import Gating
 from layerproof.server.run import Server
 from layerproof.server.service import Service
 from layerproof.service_config import ServiceConfig
@@ -60,31 +62,41 @@ async def _serve(
     sockets: list[socket.socket],
     options: GatewayOptions,
 ) -> int:
+    deciding = gating(settings, config, GATE, readable=_readable, wait=options.wait)
+    async with deciding as (decider, service):
+        with gate_log(config, service.clock) as tell:
+            return await _answer(settings, service, decider, tell, sockets, options)
+
+
+async def _answer(
+    settings: Settings,
+    service: Service,
+    decider: Gating,
+    tell: Callable[[Context, str, Answer], None],
+    sockets: list[socket.socket],
+    options: GatewayOptions,
+) -> int:
     cache = _cache(options)
-    async with gating(settings, config, GATE, readable=_readable, wait=options.wait) as (
-        decider,
-        service,
-    ):
-        upstream = wiring.open_upstream(options.host, settings, passing=options.passing)
-        known = IndexedBlobs(service, options.host)
-        gateway = Gateway(
-            decider, upstream, known, settings.limits, time.monotonic, options.tag_seconds
-        )
-        counts = Counts(service)
-        application = App(
-            gateway,
-            upstream,
-            cache=cache,
-            names=options.names,
-            observe=counts.observe,
-            metrics=service.metrics.text,
-        )
-        server = Server(application, settings)
-        logs.logger().info("gate open", gate=GATE, upstream=options.host)
-        try:
-            await server.serve(sockets)
-        finally:
-            await upstream.close()
+    upstream = wiring.open_upstream(options.host, settings, passing=options.passing)
+    known = IndexedBlobs(service, options.host)
+    gateway = Gateway(
+        decider, upstream, known, settings.limits, time.monotonic, options.tag_seconds, tell
+    )
+    counts = Counts(service)
+    application = App(
+        gateway,
+        upstream,
+        cache=cache,
+        names=options.names,
+        observe=counts.observe,
+        metrics=service.metrics.text,
+    )
+    server = Server(application, settings)
+    logs.logger().info("gate open", gate=GATE, upstream=options.host)
+    try:
+        await server.serve(sockets)
+    finally:
+        await upstream.close()
     return 0 if server.started else 3
 
 

@@ -15,7 +15,7 @@
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -31,6 +31,8 @@ from layerproof.model.facts import Context
 from layerproof.model.gate import Answer, Cause, Question
 from layerproof.model.reference import Reference, parse_name
 from layerproof.model.verdict import Decision
+
+Tell = Callable[[Context, str, Answer], None]  # where, for which object, what was answered
 
 _UNPINNED = "it has no digest, though tags are replaced by digests here"
 _UNPINNED_REMEDY = (
@@ -60,12 +62,14 @@ class Judge:
         grants: Grants,
         clock: Clock,
         settings: KubernetesSettings,
+        tell: Tell = lambda *_: None,
     ) -> None:
         self._decider = decider
         self._tags = tags
         self._grants = grants
         self._clock = clock
         self.settings = settings
+        self._tell = tell
 
     async def resolve(self, plan: Plan, budget: float) -> tuple[dict[str, str], list[str]]:
         """For the mutating webhook: the digest of each text that has none, and what to warn of."""
@@ -101,6 +105,8 @@ class Judge:
         if not asked.dry_run:
             for item in ruled:
                 self._decider.note(asked.context, item.answer)
+                if item.answer.decided is not Decision.ADMIT:
+                    self._tell(asked.context, asked.target, item.answer)
         return ruled
 
     async def _one(self, text: str, asked: Asked) -> Ruled:

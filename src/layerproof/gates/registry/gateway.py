@@ -15,9 +15,11 @@
 """
 
 import hashlib
+import json
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -70,6 +72,7 @@ class Gateway:
         limits: Limits,
         monotonic: Callable[[], float],
         tag_seconds: float = TAG_SECONDS,
+        tell: Callable[[Context, str, Answer], None] = lambda *_: None,
     ) -> None:
         self._decider = decider
         self._upstream = upstream
@@ -77,6 +80,7 @@ class Gateway:
         self._limits = limits
         self._monotonic = monotonic
         self._tag_seconds = tag_seconds
+        self._tell = tell
         self._reach = Reach()
         self._context = Context(GATE)
         self._tags: OrderedDict[tuple[str, str, str], tuple[float, Digest]] = OrderedDict()
@@ -95,12 +99,13 @@ class Gateway:
             await self._artifact(wanted, found, where, error)
             return found
         except (CorruptImageError, LimitExceededError) as error:
-            raise self._corrupt(error, where) from error
+            self._corrupt(wanted.name, found, error, where)
+            return found
         if isinstance(document, ImageIndex):
             self._reach.attest(wanted.name, _attested(document))
             return found
         answer = await self._answer(wanted.name, found.digest)
-        self._decider.note(self._context, answer)
+        self._noted(wanted.name, answer)
         if answer.decision is Decision.REFUSE:
             raise denied(answer)
         self._reached(wanted.name, found.digest, (document.config, *document.layers))
@@ -173,7 +178,8 @@ class Gateway:
             document = parse_json(found.data, where=where, limits=self._limits)
             blobs = list(_blobs(document, where))
         except (CorruptImageError, LimitExceededError) as wrong:
-            raise self._corrupt(wrong, where) from wrong
+            self._corrupt(wanted.name, found, wrong, where)
+            return
         subject = self._subject(wanted, found, document)
         problem = ""
         if any(is_layer_type(blob.media_type) for blob in blobs):
@@ -212,13 +218,23 @@ class Gateway:
 
     def _forbid(self, reason: str, remedy: str, where: str) -> Answer:
         answer = self._decider.forbid(self._context, reason, remedy, f"docker://{where}")
-        self._decider.note(self._context, answer)
+        self._noted(where, answer)
         return answer
 
-    def _corrupt(self, error: Exception, where: str) -> Refusal:
-        """Whatever the mode: nobody can tell what it would be to whoever reads it."""
+    def _noted(self, what: str, answer: Answer) -> None:
+        self._decider.note(self._context, answer)
+        if answer.decided is not Decision.ADMIT:
+            self._tell(self._context, what, answer)
+
+    def _corrupt(self, name: str, found: Fetched, error: Exception, where: str) -> None:
+        """Nobody can tell what it would be to whoever reads it. Raises Refusal, unless the mode
+        lets it pass: then whatever it may name is reached."""
         remedy = getattr(error, "remedy", "")
-        return denied(self._forbid(f"it is corrupt: {error}", remedy, where))
+        answer = self._forbid(f"it is corrupt: {error}", remedy, where)
+        if answer.decision is Decision.REFUSE:
+            raise denied(answer)
+        with suppress(CorruptImageError, ValueError, RecursionError, AttributeError):
+            self._reached(name, found.digest, list(_blobs(json.loads(found.data), where)))
 
 
 def _attested(index: ImageIndex) -> Iterable[tuple[Digest, Digest]]:
