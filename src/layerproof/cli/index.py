@@ -12,7 +12,7 @@ from layerproof.cli.app import App, platform_option, shared
 from layerproof.errors import UsageError
 
 if TYPE_CHECKING:
-    from layerproof.engine.ports import Index
+    from layerproof.engine.ports import ImageRecord, Index
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -105,9 +105,13 @@ def export(app: App, file: Path, names: tuple[str, ...], with_word: bool) -> int
         raise UsageError("the file exists already", where=str(file), remedy="name another one")
     from layerproof.store.sqlite_index import open_sqlite
 
+    records = _named(app.index, names)
     target = open_sqlite(file)
     try:
-        return _copy(app, app.index, target, names, word=with_word)
+        return _copy(app, file, app.index, target, records, word=with_word)
+    except BaseException:
+        file.unlink(missing_ok=True)  # half an index must not pass for a whole one
+        raise
     finally:
         target.close()
 
@@ -134,45 +138,53 @@ def import_(app: App, file: Path, names: tuple[str, ...], with_word: bool) -> in
 
     source = open_sqlite(file)
     try:
-        return _copy(app, source, app.index, names, word=with_word)
+        return _copy(app, file, source, app.index, _named(source, names), word=with_word)
     finally:
         source.close()
 
 
-def _copy(app: App, source: Index, target: Index, names: tuple[str, ...], *, word: bool) -> int:
-    from layerproof.engine.ports import ImageRecord
-    from layerproof.engine.transfer import copy
+def _named(source: Index, names: tuple[str, ...]) -> list[ImageRecord]:
+    from layerproof.wiring import read_reference
 
     records: list[ImageRecord] = []
     for name in names:
-        from layerproof.wiring import read_reference
-
         found = source.images_by_name(str(read_reference(name)))
         if not found:
             raise UsageError(
                 "no image is known by this name", where=name, remedy="name it as it was indexed"
             )
         records += found
+    return records
 
-    def tell(count: int) -> None:
-        if app.shows_progress and count % 10 == 0:
-            click.echo(f"\r{count} images", nl=False, err=True)
 
-    copied = copy(source, target, records or source.images(), word=word, progress=tell)
+def _copy(
+    app: App, file: Path, source: Index, target: Index, records: list[ImageRecord], *, word: bool
+) -> int:
+    from layerproof.cli.progress import Counts
+    from layerproof.engine.transfer import copy
+
+    with Counts(shown=app.shows_progress) as bars:
+
+        def tell(what: str, count: int) -> None:
+            total = len(records) if records and what == "images" else None
+            bars.show(what, count, total)
+
+        copied = copy(source, target, records or source.images(), word=word, progress=tell)
     if app.json:
-        from layerproof.report.service_documents import numbers_document
+        from layerproof.report.upkeep import copied_document
 
-        app.emit([numbers_document("IndexCopied", copied)])
+        app.emit([copied_document(str(file), copied)])
     elif not app.quiet:
-        click.echo(
-            f"{copied.images} images, {copied.layers} new layers"
-            + (
-                f", {copied.trust} trust records, {copied.withdrawals} withdrawals,"
-                f" {copied.events} events"
-                if word
-                else ""
-            )
-        )
+        from layerproof.rules.text import plural
+
+        told = [plural(copied.images, "image"), plural(copied.layers, "new layer")]
+        if word:
+            told += [
+                plural(copied.trust, "trust record"),
+                plural(copied.withdrawals, "withdrawal"),
+                plural(copied.events, "event"),
+            ]
+        click.echo(f"{file}: {', '.join(told)}")
     return 0
 
 
@@ -192,11 +204,21 @@ def backup(app: App, file: Path) -> int:
             where="--index",
             remedy="pg_dump --format=custom writes one, pg_restore reads it",
         )
+    from layerproof.cli.progress import Transfers
     from layerproof.store.sqlite import back_up
 
-    size = back_up(app.settings.index, file)
-    if not app.quiet:
-        click.echo(f"{file}: {size} bytes")
+    with Transfers(shown=app.shows_progress) as bars:
+        size = back_up(
+            app.settings.index, file, lambda done, total: bars.show("copying", done, total)
+        )
+    if app.json:
+        from layerproof.report.upkeep import backup_document
+
+        app.emit([backup_document(str(file), size)])
+    elif not app.quiet:
+        from layerproof.report.lines import human
+
+        click.echo(f"{file}: {human(size)}")
     return 0
 
 
@@ -204,10 +226,21 @@ def backup(app: App, file: Path) -> int:
 @shared
 def migrate(app: App) -> int:
     """Make the index, or bring it to this version's schema. Every command does so by itself; this
-    one does nothing else."""
-    state = app.index.state()
-    if not app.quiet:
-        click.echo(f"the index is ready (state {state})")
+    one does nothing else.
+
+    \b
+    layerproof index migrate --index postgresql://layerproof@db.example/layerproof
+    """
+    app.index.state()
+    from layerproof.wiring import index_place
+
+    place, schema = index_place(app.settings)
+    if app.json:
+        from layerproof.report.upkeep import ready_document
+
+        app.emit([ready_document(place, schema)])
+    elif not app.quiet:
+        click.echo(f"the index is ready, schema {schema}: {place}")
     return 0
 
 
@@ -237,12 +270,14 @@ def prune(app: App, images_: int | None, events: int | None, verdicts: int | Non
     }
     pruned = app.index.prune(Retention(**moments))
     if app.json:
-        from layerproof.report.service_documents import numbers_document
+        from layerproof.report.upkeep import pruned_document
 
-        app.emit([numbers_document("IndexPruned", pruned)])
+        app.emit([pruned_document(pruned)])
     elif not app.quiet:
+        from layerproof.rules.text import plural
+
         click.echo(
-            f"deleted {pruned.images} images with {pruned.layers} layers, {pruned.events} events,"
-            f" {pruned.verdicts} verdicts"
+            f"deleted {plural(pruned.images, 'image')} with {plural(pruned.layers, 'layer')},"
+            f" {plural(pruned.events, 'event')}, {plural(pruned.verdicts, 'verdict')}"
         )
     return 0

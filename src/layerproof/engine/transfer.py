@@ -39,16 +39,17 @@ def copy(
     records: Iterable[ImageRecord],
     *,
     word: bool,
-    progress: Callable[[int], None] = lambda _count: None,
+    progress: Callable[[str, int], None] = lambda _what, _count: None,
 ) -> Copied:
     """Copy these images, and with `word` all trust, withdrawals and events. `progress` is told how
-    many images are through. Raises IndexUnavailableError, DigestMismatchError."""
+    many "images" are through, then how many "events". Raises IndexUnavailableError,
+    DigestMismatchError."""
     images = layers = 0
     for record in records:
         layers += _contents(source, target, record.image)
         _image(source, target, record)
         images += 1
-        progress(images)
+        progress("images", images)
     if not word:
         return Copied(images, layers)
     known = {trust.id for trust in target.trust_records()}
@@ -58,7 +59,11 @@ def copy(
     there = {withdrawal.id for withdrawal in target.withdrawals()}
     withdrawals = [item for item in source.withdrawals() if item.id not in there]
     target.put_withdrawals(withdrawals[::-1])
-    events = sum(target.put_events(some) for some in _some(source.events()))
+    events = seen = 0
+    for some in _some(source.events()):
+        events += target.put_events(some)
+        seen += len(some)
+        progress("events", seen)
     return Copied(images, layers, len(trust), len(withdrawals), events)
 
 
