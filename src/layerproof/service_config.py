@@ -42,6 +42,7 @@ from layerproof.policy.document import (
     parse_document,
 )
 from layerproof.policy.nodes import Nodes
+from layerproof.rules.globs import check_glob
 
 _PERIOD = re.compile(r"([1-9][0-9]{0,5})([smhd])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -278,5 +279,7 @@ def _check_repository(text: str) -> None:
         good = parse_reference(f"docker://registry.example/{plain}").repository == plain
     except LayerproofError:
         good = False
-    if not good:
+    if good:
+        check_glob(f"/{text}")
+    else:
         raise PolicyError(f"{text[:100]!r} is no repository", remedy='write "team/app" or "team/*"')

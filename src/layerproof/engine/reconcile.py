@@ -21,6 +21,7 @@ from layerproof.model.digest import Digest
 from layerproof.model.event import Event, EventKind
 from layerproof.rules.globs import GlobSet
 
+_ROOT = "x"  # globs are of paths: below a folder, no name is taken for one of the merged /usr
 _NUMBERS = re.compile(r"\d{1,18}")
 
 
@@ -96,10 +97,10 @@ def _repositories(catalog: Catalog, polled: Polled) -> Iterator[str]:
     globs = [name for name in polled.repositories if "*" in name or "?" in name]
     yield from (name for name in polled.repositories if name not in globs)
     if globs:
-        wanted = GlobSet(globs)
+        wanted = GlobSet(f"/{_ROOT}/{name}" for name in globs)
         plain = set(polled.repositories)
         for name in catalog.repositories():
-            if name not in plain and wanted.match(name.encode()) is not None:
+            if name not in plain and wanted.match(f"{_ROOT}/{name}".encode()) is not None:
                 yield name
 
 
