@@ -61,7 +61,7 @@ USER 10001:10001
 WORKDIR /var/lib/layerproof
 EXPOSE 8686
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=30s --timeout=5s --start-period=60s --retries=3 \
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
     CMD ["python", "/opt/layerproof/healthcheck.py"]
 ENTRYPOINT ["layerproof"]
 CMD ["serve"]

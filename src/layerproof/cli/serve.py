@@ -60,10 +60,11 @@ def command(
     app.use("LAYERPROOF_TLS_KEY", tls_key)
     app.use("LAYERPROOF_SERVICE_CONFIG", config)
     app.use("LAYERPROOF_POLICY", policy)
-    from layerproof.server.run import bind, serve
+    from layerproof.server.run import Certificate, bind, serve
     from layerproof.service_config import load_service_config
 
     loaded = load_service_config(app.settings.service_config)
+    Certificate.of(app.settings)  # first, so that it does not say that it listens, and end
     sockets = bind(app.settings.listen)
     os.environ.update(app.given)  # for the processes that are started
     token = _first_token(app)
