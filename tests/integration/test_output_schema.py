@@ -15,6 +15,7 @@ from layerproof.config import settings
 from layerproof.model.job import Wanted
 from layerproof.policy.json_schema import policy_schema
 from layerproof.report.output_schema import output_schema
+from layerproof.report.upkeep import serving_document
 from layerproof.testing.images import File, Whiteout, build, write_oci_layout
 from layerproof.wiring import open_stores
 
@@ -105,7 +106,7 @@ NOT_HERE = {
     "policy init": "writes a file",
     "policy schema": "prints the schema of policies",
     "sbom": "prints CycloneDX or SPDX, held to their own schemas",
-    "serve": "runs until it is ended; held in tests/e2e",
+    "serve": "runs until it is ended; its document is held below",
     "worker": "prints nothing",
 }
 ERRORS = {
@@ -161,6 +162,11 @@ def test_output_is_what_the_schema_says(capsys: pytest.CaptureFixture[str]) -> N
         assert len(documents) >= least, name
         if name == "token list":
             token = documents[0]["id"]
+
+
+@pytest.mark.parametrize("token_file", [None, "/var/lib/layerproof/admin-token"])
+def test_what_serve_prints_is_what_the_schema_says(token_file: str | None) -> None:
+    valid(json.dumps(serving_document("http://127.0.0.1:8686/api/v1", token_file)))
 
 
 def queue_a_job() -> None:

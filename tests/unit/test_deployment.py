@@ -94,13 +94,15 @@ def lines_of(page: str) -> list[str]:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_documented_command_lines_exist(page: str) -> None:
-    seen = 0
+    seen, names = 0, cli.list_commands(click.Context(cli))
     for line in lines_of(page):
         words = shlex.split(line)
-        starts = [n for n, word in enumerate(words) if word == "layerproof"]
         # `docker exec layerproof layerproof …`: the last one that a command follows
-        following = [n for n in starts if words[n + 1 : n + 2] and words[n + 1] in cli.list_commands(
-            click.Context(cli))]  # fmt: skip
+        following = [
+            number
+            for number, word in enumerate(words[:-1])
+            if word == "layerproof" and words[number + 1] in names
+        ]
         if following and "helm" not in words:
             resolved(words[following[-1] + 1 :])
             seen += 1
