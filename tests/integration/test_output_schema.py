@@ -147,7 +147,7 @@ def valid(text: str) -> list[dict[str, Any]]:
     schema = output_schema()
     for document in documents:
         one = {**schema, "oneOf": [{"$ref": f"#/$defs/{document['kind']}"}]}
-        jsonschema.validate(document, one)
+        jsonschema.Draft202012Validator(one).validate(document)  # the schema is checked below
     return documents
 
 
