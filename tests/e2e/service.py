@@ -33,6 +33,11 @@ class Running:
             method, f"{self.url}/api/v1{path}", headers=headers, timeout=30, **more
         )
 
+    def ask_root(self, path: str) -> httpx.Response:
+        """What stands beside the API."""
+        headers = {"Authorization": f"Bearer {self.token}"}
+        return httpx.get(f"{self.url}{path}", headers=headers, timeout=30)
+
     def items(self, path: str) -> list[dict[str, Any]]:
         """The first page of a list."""
         answer = self.ask("GET", path)

@@ -45,6 +45,14 @@ def of_manifests(
     return _activities(Digest, rows_for(session, "activity_of_manifests", keys))
 
 
+def mounts_of_blobs(
+    session: Session, digests: Collection[Digest]
+) -> dict[Digest, tuple[Activity, ...]]:
+    """By blob, who mounted it where."""
+    keys = [codec.raw(digest) for digest in digests]
+    return _activities(Digest, rows_for(session, "mounts_of_blobs", keys))
+
+
 def accounts(session: Session) -> list[Account]:
     """Every account that did something, with how often it did what."""
     found: dict[tuple[str, str], Account] = {}
@@ -129,7 +137,8 @@ def activity_order(activity: Activity) -> tuple[object, ...]:
 
 
 def _columns(event: Event) -> list[Any]:
-    manifest = codec.raw_or_none(event.manifest_digest)
+    # A mount is about a blob: its digest stands where that of an image does.
+    manifest = codec.raw_or_none(event.manifest_digest or event.blob_digest)
     chain = codec.raw_or_none(event.chain_id)
     texts = [
         str(event.kind),

@@ -265,6 +265,11 @@ class SqlIndex:
         with self._executor.read() as session:
             return activity_rows.of_manifests(session, manifests)
 
+    def mounts_of_blobs(self, digests: Collection[Digest]) -> Mapping[Digest, tuple[Activity, ...]]:
+        """By blob, who mounted it where."""
+        with self._executor.read() as session:
+            return activity_rows.mounts_of_blobs(session, digests)
+
     def accounts(self) -> list[Account]:
         """Every account that did something."""
         with self._executor.read() as session:

@@ -539,9 +539,9 @@ STATEMENTS: Mapping[str, str] = {
         "max(activity.last_at) AS max_1, sum(activity.count) AS sum_1 FROM layer JOIN image_layer "
         "ON layer.id = image_layer.layer_id JOIN image_view ON image_view.image_id = "
         "image_layer.image_id JOIN activity ON activity.manifest_digest = "
-        "image_view.manifest_digest WHERE layer.chain_id IN (:keys*) GROUP BY layer.chain_id, "
-        "activity.kind, activity.registry, activity.repository, activity.account, "
-        "activity.country, activity.host"
+        "image_view.manifest_digest WHERE layer.chain_id IN (:keys*) AND activity.kind != 'mount' "
+        "GROUP BY layer.chain_id, activity.kind, activity.registry, activity.repository, "
+        "activity.account, activity.country, activity.host"
     ),
     "own_activity_of_chains": (
         "SELECT activity.chain_id, activity.kind, activity.registry, activity.repository, "
@@ -555,9 +555,17 @@ STATEMENTS: Mapping[str, str] = {
         "SELECT activity.manifest_digest, activity.kind, activity.registry, activity.repository, "
         "activity.account, activity.country, activity.host, min(activity.first_at) AS min_1, "
         "max(activity.last_at) AS max_1, sum(activity.count) AS sum_1 FROM activity WHERE "
-        "activity.manifest_digest IN (:keys*) GROUP BY activity.manifest_digest, activity.kind, "
-        "activity.registry, activity.repository, activity.account, activity.country, "
-        "activity.host"
+        "activity.manifest_digest IN (:keys*) AND activity.kind != 'mount' GROUP BY "
+        "activity.manifest_digest, activity.kind, activity.registry, activity.repository, "
+        "activity.account, activity.country, activity.host"
+    ),
+    "mounts_of_blobs": (
+        "SELECT activity.manifest_digest, activity.kind, activity.registry, activity.repository, "
+        "activity.account, activity.country, activity.host, min(activity.first_at) AS min_1, "
+        "max(activity.last_at) AS max_1, sum(activity.count) AS sum_1 FROM activity WHERE "
+        "activity.manifest_digest IN (:keys*) AND activity.kind = 'mount' GROUP BY "
+        "activity.manifest_digest, activity.kind, activity.registry, activity.repository, "
+        "activity.account, activity.country, activity.host"
     ),
     "accounts": (
         "SELECT activity.registry, activity.account, activity.kind, min(activity.first_at) AS "

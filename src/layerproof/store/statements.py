@@ -20,6 +20,7 @@ from sqlalchemy import (
     delete,
     func,
     literal_column,
+    not_,
     or_,
     select,
     update,
@@ -462,6 +463,7 @@ def _before(time: Column[Any], key: Column[Any]) -> ColumnElement[bool]:
 
 def _activity(insert: _Insert) -> Mapping[str, Executable]:
     pushed = activity.c.kind == literal_column("'push'")
+    mounted = activity.c.kind == literal_column("'mount'")  # about a blob, never about an image
     summed = (
         activity.c.kind,
         activity.c.registry,
@@ -498,13 +500,16 @@ def _activity(insert: _Insert) -> Mapping[str, Executable]:
         .group_by(activity.c.manifest_digest, activity.c.registry, activity.c.account),
         "activity_of_chains": select(layer.c.chain_id, *summed)
         .select_from(around)
-        .where(_in(layer.c.chain_id))
+        .where(_in(layer.c.chain_id), not_(mounted))
         .group_by(layer.c.chain_id, *summed[:6]),
         "own_activity_of_chains": select(activity.c.chain_id, *summed)
         .where(_in(activity.c.chain_id))
         .group_by(activity.c.chain_id, *summed[:6]),
         "activity_of_manifests": select(activity.c.manifest_digest, *summed)
-        .where(_in(activity.c.manifest_digest))
+        .where(_in(activity.c.manifest_digest), not_(mounted))
+        .group_by(activity.c.manifest_digest, *summed[:6]),
+        "mounts_of_blobs": select(activity.c.manifest_digest, *summed)
+        .where(_in(activity.c.manifest_digest), mounted)
         .group_by(activity.c.manifest_digest, *summed[:6]),
         "accounts": select(
             activity.c.registry,
