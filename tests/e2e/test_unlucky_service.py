@@ -228,16 +228,15 @@ def test_a_registry_that_lies_is_not_believed_and_hinders_no_other(
     }
     registry.faults.wrong_bytes[digests["manifest"]] = good.manifest
     lied = next(iter(blob.blobs))
-    registry.faults.wrong_bytes[lied] = image("other").layers[0].data[: len(blob.blobs[lied])]
+    registry.faults.wrong_bytes[lied] = blob.blobs[lied][:-1] + b"\xff"
     # By the time that it is fetched, the tag names another image.
     moved = registry.add_image("lies/tag", "1", image("moved"))
     for name in ("manifest", "blob", "tag", "good"):
         event = pushed(name, digests[name], f"lies/{name}")
         assert tell(running, token, event).status_code == 202
     until(lambda: {digests["good"], digests["tag"]} <= judged(running))
-    until(
-        lambda: all(jobs(running)[f"lies/{n}:1"]["state"] == "failed" for n in ("manifest", "blob"))
-    )
+    lies = ("lies/manifest:1", "lies/blob:1")
+    until(lambda: {jobs(running)[name]["state"] for name in lies} == {"failed"})
     found = jobs(running)
     assert found["lies/manifest:1"]["error"]["code"] == "digest-mismatch", pretty(found)
     assert found["lies/blob:1"]["error"]["code"] in ("digest-mismatch", "corrupt"), pretty(found)

@@ -3,6 +3,7 @@
 import copy
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from tests.contract.index_examples import (
 
 from layerproof.engine.view import ImageView, LayerView
 from layerproof.errors import ProtocolError
+from layerproof.model.facts import Context
 from layerproof.remote.decode import (
     decoded,
     event_of,
@@ -48,6 +50,10 @@ DOCUMENTS: dict[str, tuple[Make, Any]] = {
     "trust": (trust_of, trust_document(trust(image("ab")), TUESDAY)),
     "withdrawal": (withdrawal_of, withdrawal_document(withdrawal(), TUESDAY)),
     "verdict": (record_of, record_document(verdict_record())),
+    "verdict of no place": (
+        record_of,
+        record_document(replace(verdict_record(), context=Context())),
+    ),
     "image": (image_of, _image()),
     "view": (view_of, _image()),
 }
