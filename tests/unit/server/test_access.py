@@ -1,4 +1,4 @@
-"""Tokens over HTTP: limits that no header gets around, rotation, expiry; every change is audited."""
+"""Tokens over HTTP: limits that no header gets around, rotation, expiry; changes are audited."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -38,7 +38,7 @@ def limited(world: World, per_second: int) -> TestClient:
 
 
 def spoofed(number: int) -> dict[str, str]:
-    return {name: f"198.51.100.{number % 250}" for name in SPOOFED}
+    return dict.fromkeys(SPOOFED, f"198.51.100.{number % 250}")
 
 
 def test_a_caller_who_asks_too_often_waits_whatever_his_headers_say_and_others_do_not(
