@@ -56,9 +56,12 @@ class Running:
 
 @contextmanager
 def service(
-    folder: Path, environment: Mapping[str, str] | None = None, *arguments: str
+    folder: Path,
+    environment: Mapping[str, str] | None = None,
+    *arguments: str,
+    tls: bool = False,
 ) -> Iterator[Running]:
-    """`layerproof serve` on SQLite, in this folder."""
+    """`layerproof serve` on SQLite, in this folder. `tls`: it was given a certificate."""
     port = free_port()
     variables = clean({"LAYERPROOF_INDEX": str(folder / "index.db"), **(environment or {})})
     command = [sys.executable, "-m", "layerproof.cli.main", "serve"]
@@ -68,7 +71,7 @@ def service(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=variables
         )
     try:
-        url = f"http://127.0.0.1:{port}"
+        url = f"{'https' if tls else 'http'}://127.0.0.1:{port}"
         until(lambda: process.poll() is not None or _alive(url))
         assert process.poll() is None, (folder / "service.log").read_text()
         yield Running(url, (folder / "admin-token").read_text().strip(), process)
@@ -101,7 +104,8 @@ def until(holds: Callable[[], bool]) -> None:
 
 def _alive(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/readyz", timeout=5).status_code == 200
+        # because its certificate is one of a test's own
+        return httpx.get(f"{url}/readyz", timeout=5, verify=False).status_code == 200
     except httpx.HTTPError:
         return False
 
