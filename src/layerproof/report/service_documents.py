@@ -92,6 +92,17 @@ def context_document(context: LayerContext) -> Document:
         "pushes": context.pushes,
         "pulls": context.pulls,
         "starts": context.starts,
+        "mounts": [
+            {
+                "repository": f"{item.registry}/{item.repository}",
+                "account": item.account or None,
+                "country": item.country or None,
+                "firstAt": item.first_at.isoformat(),
+                "lastAt": item.last_at.isoformat(),
+                "count": item.count,
+            }
+            for item in context.mounts
+        ],
         "pushCadenceSeconds": None if cadence is None else int(cadence.total_seconds()),
     }
 
