@@ -370,8 +370,9 @@ def test_a_custom_resource_with_a_pod_template_is_judged(world: World) -> None:
 def test_status_finds_the_gate_asked(world: World) -> None:
     done = world.run("gate", "kubernetes", "status", "--output", "json")
     assert done.returncode == 0, done.stdout
-    checks = json.loads(done.stdout)["checks"]
-    assert all(check["good"] for check in checks)
+    document = json.loads(done.stdout)
+    assert document["bites"]
+    assert all(check["passed"] for check in document["checks"])
 
 
 # --- the monitor ---------------------------------------------------------------------------------

@@ -310,6 +310,11 @@ class Index(Protocol):
         """At least this was done: the earlier beginning, the later end and the larger count of
         what is there and what is put. How many of these say more than was there."""
 
+    def mounts_of_blobs(self, digests: Collection[Digest]) -> Mapping[Digest, tuple[Activity, ...]]:
+        """By the digest of a layer as it is stored, who mounted it from one repository into which
+        other. A blob tells no place in an image: its mounts belong to no activity of layers or
+        images. It outlives events."""
+
     def accounts(self) -> list[Account]:
         """Every account that did something, by registry and name."""
 

@@ -13,6 +13,7 @@ from layerproof.model.gate import Cause, Mode
 from layerproof.model.verdict import Decision, Trust
 from layerproof.model.vulnerability import Level, State
 from layerproof.report.documents import API_VERSION
+from layerproof.report.service_schema import service_schemas
 
 Schema = dict[str, Any]
 
@@ -30,12 +31,14 @@ _ANYTHING: Schema = {"type": "object"}
 
 def output_schema() -> Schema:
     """Draft 2020-12."""
+    shared = {kind: schema for kind, schema in service_schemas().items() if kind in _SHARED}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Machine output of Layerproof",
-        "oneOf": [{"$ref": f"#/$defs/{kind}"} for kind in _KINDS],
+        "oneOf": [{"$ref": f"#/$defs/{kind}"} for kind in (*_KINDS, *shared)],
         "$defs": {
             **{kind: _document(kind, keys) for kind, keys in _KINDS.items()},
+            **shared,
             "finding": _object(_FINDING),
         },
     }
@@ -142,6 +145,7 @@ _IMPORTED: dict[str, Schema] = {
     "problems": _list(_TEXT),
     "covers": _list(_TEXT),
 }
+_SHARED = ("Job", "Token")  # with the service's API
 _KINDS: dict[str, Schema] = {
     "Advisories": {
         "snapshot": _MAYBE_DIGEST,
@@ -365,5 +369,22 @@ _KINDS: dict[str, Schema] = {
         "verdict": _MAYBE,
         "problems": _list(_TEXT),
     },
+    "IndexCopied": {
+        "file": _TEXT,
+        "images": _NUMBER,
+        "layers": _NUMBER,
+        "trust": _NUMBER,
+        "withdrawals": _NUMBER,
+        "events": _NUMBER,
+    },
+    "IndexPruned": {
+        "events": _NUMBER,
+        "verdicts": _NUMBER,
+        "images": _NUMBER,
+        "layers": _NUMBER,
+    },
+    "IndexBackup": {"file": _TEXT, "size": _NUMBER},
+    "IndexReady": {"index": _TEXT, "schema": _TEXT},
+    "Serving": {"url": _TEXT, "adminTokenFile": _MAYBE},
     "Error": {"code": _TEXT, "message": _TEXT, "where": _TEXT, "remedy": _TEXT},
 }

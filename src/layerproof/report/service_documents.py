@@ -1,9 +1,7 @@
 """What the service's API says beyond what commands print: plain documents, camelCase."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from datetime import datetime
-from typing import Any
 
 from layerproof.engine.ports import ContentsSummary, ImageRecord
 from layerproof.model.access import AccessToken, AuditRecord
@@ -94,6 +92,17 @@ def context_document(context: LayerContext) -> Document:
         "pushes": context.pushes,
         "pulls": context.pulls,
         "starts": context.starts,
+        "mounts": [
+            {
+                "repository": f"{item.registry}/{item.repository}",
+                "account": item.account or None,
+                "country": item.country or None,
+                "firstAt": item.first_at.isoformat(),
+                "lastAt": item.last_at.isoformat(),
+                "count": item.count,
+            }
+            for item in context.mounts
+        ],
         "pushCadenceSeconds": None if cadence is None else int(cadence.total_seconds()),
     }
 
@@ -238,15 +247,6 @@ def found_finding(
         "position": position,
         "chainId": chain_id,
         "finding": finding_document(finding),
-    }
-
-
-def numbers_document(kind: str, counts: Any) -> Document:
-    """How much was done: a data class of numbers."""
-    return {
-        "apiVersion": API_VERSION,
-        "kind": kind,
-        **{item.name: getattr(counts, item.name) for item in fields(counts)},
     }
 
 

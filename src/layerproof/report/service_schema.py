@@ -70,6 +70,19 @@ _CONTEXT = _object(
         "pushes": NUMBER,
         "pulls": NUMBER,
         "starts": NUMBER,
+        "mounts": {
+            "type": "array",
+            "items": _object(
+                {
+                    "repository": TEXT,
+                    "account": MAYBE,
+                    "country": MAYBE,
+                    "firstAt": TIME,
+                    "lastAt": TIME,
+                    "count": NUMBER,
+                }
+            ),
+        },
         "pushCadenceSeconds": MAYBE_NUMBER,
     }
 )

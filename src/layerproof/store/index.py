@@ -285,6 +285,11 @@ class SqlIndex:
         """At least this was done; how many say more than was there."""
         return activity_rows.write(self._executor, deeds)
 
+    def mounts_of_blobs(self, digests: Collection[Digest]) -> Mapping[Digest, tuple[Activity, ...]]:
+        """By blob, who mounted it where."""
+        with self._executor.read() as session:
+            return activity_rows.mounts_of_blobs(session, digests)
+
     def accounts(self) -> list[Account]:
         """Every account that did something."""
         with self._executor.read() as session:

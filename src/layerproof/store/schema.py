@@ -292,7 +292,7 @@ activity = Table(
     metadata,
     _key(),
     Column("identity", LargeBinary, nullable=False, unique=True),  # sha256 over what they say
-    Column("manifest_digest", LargeBinary, index=True),
+    Column("manifest_digest", LargeBinary, index=True),  # of a mount: the blob's
     Column("chain_id", LargeBinary, index=True),
     Column("kind", Text, nullable=False),
     Column("registry", Text, nullable=False),

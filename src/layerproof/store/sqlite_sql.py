@@ -563,7 +563,8 @@ STATEMENTS: Mapping[str, str] = {
         "AS chain_id, image_view.manifest_digest AS manifest_digest FROM layer JOIN image_layer "
         "ON layer.id = image_layer.layer_id JOIN image_view ON image_view.image_id = "
         "image_layer.image_id WHERE layer.chain_id IN (:keys*) AND image_view.manifest_digest IS "
-        "NOT NULL) AS holding JOIN activity ON activity.manifest_digest = holding.manifest_digest"
+        "NOT NULL) AS holding JOIN activity ON activity.manifest_digest = holding.manifest_digest "
+        "WHERE activity.kind != 'mount'"
     ),
     "own_activity_of_chains": (
         "SELECT activity.chain_id, activity.id, activity.kind, activity.registry, "
@@ -575,9 +576,17 @@ STATEMENTS: Mapping[str, str] = {
         "SELECT activity.manifest_digest, activity.kind, activity.registry, activity.repository, "
         "activity.account, activity.country, activity.host, min(activity.first_at) AS min_1, "
         "max(activity.last_at) AS max_1, sum(activity.count) AS sum_1 FROM activity WHERE "
-        "activity.manifest_digest IN (:keys*) GROUP BY activity.manifest_digest, activity.kind, "
-        "activity.registry, activity.repository, activity.account, activity.country, "
-        "activity.host"
+        "activity.manifest_digest IN (:keys*) AND activity.kind != 'mount' GROUP BY "
+        "activity.manifest_digest, activity.kind, activity.registry, activity.repository, "
+        "activity.account, activity.country, activity.host"
+    ),
+    "mounts_of_blobs": (
+        "SELECT activity.manifest_digest, activity.kind, activity.registry, activity.repository, "
+        "activity.account, activity.country, activity.host, min(activity.first_at) AS min_1, "
+        "max(activity.last_at) AS max_1, sum(activity.count) AS sum_1 FROM activity WHERE "
+        "activity.manifest_digest IN (:keys*) AND activity.kind = 'mount' GROUP BY "
+        "activity.manifest_digest, activity.kind, activity.registry, activity.repository, "
+        "activity.account, activity.country, activity.host"
     ),
     "deeds": (
         "SELECT activity.manifest_digest, activity.chain_id, activity.kind, activity.registry, "

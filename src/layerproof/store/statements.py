@@ -20,6 +20,7 @@ from sqlalchemy import (
     delete,
     func,
     literal_column,
+    not_,
     or_,
     select,
     update,
@@ -500,6 +501,7 @@ def _drop_some(table: Table, time: Column[Any]) -> Executable:
 
 def _activity(insert: _Insert) -> Mapping[str, Executable]:
     pushed = activity.c.kind == literal_column("'push'")
+    mounted = activity.c.kind == literal_column("'mount'")  # about a blob, never about an image
     said = (
         activity.c.kind,
         activity.c.registry,
@@ -550,14 +552,17 @@ def _activity(insert: _Insert) -> Mapping[str, Executable]:
         .group_by(activity.c.manifest_digest, activity.c.registry, activity.c.account),
         # What was done with a layer itself, and with every image that holds it at its place; each
         # row of activity once, though it may name both.
-        "activity_around_chains": select(holding.c.chain_id, activity.c.id, *deeds).select_from(
-            around
-        ),
+        "activity_around_chains": select(holding.c.chain_id, activity.c.id, *deeds)
+        .select_from(around)
+        .where(not_(mounted)),
         "own_activity_of_chains": select(activity.c.chain_id, activity.c.id, *deeds).where(
             _in(activity.c.chain_id)
         ),
         "activity_of_manifests": select(activity.c.manifest_digest, *summed)
-        .where(_in(activity.c.manifest_digest))
+        .where(_in(activity.c.manifest_digest), not_(mounted))
+        .group_by(activity.c.manifest_digest, *said),
+        "mounts_of_blobs": select(activity.c.manifest_digest, *summed)
+        .where(_in(activity.c.manifest_digest), mounted)
         .group_by(activity.c.manifest_digest, *said),
         "deeds": select(activity.c.manifest_digest, activity.c.chain_id, *deeds),
         "activity_times": select(

@@ -394,6 +394,11 @@ class MemoryIndex:
                 changed += 1
         return changed
 
+    def mounts_of_blobs(self, digests: Collection[Digest]) -> Mapping[Digest, tuple[Activity, ...]]:
+        """By blob, who mounted it where."""
+        found = {digest: self._around({digest}, None, mounts=True) for digest in digests}
+        return {digest: listed for digest, listed in found.items() if listed}
+
     def accounts(self) -> list[Account]:
         """Every account that did something."""
         named: dict[tuple[str, str], list[Activity]] = {}
@@ -422,10 +427,12 @@ class MemoryIndex:
         }
 
     def _around(
-        self, manifests: Collection[Digest], chain_id: ChainId | None
+        self, manifests: Collection[Digest], chain_id: ChainId | None, *, mounts: bool = False
     ) -> tuple[Activity, ...]:
         summed: dict[tuple[object, ...], Activity] = {}
         for (manifest, chain, *_), item in self._activity.items():
+            if (item.kind is EventKind.MOUNT) is not mounts:
+                continue
             if manifest in manifests or (chain is not None and chain == chain_id):
                 key = tuple(getattr(item, name) for name in _SAID)
                 known = summed.get(key)
@@ -578,8 +585,8 @@ _SAID = ("kind", "registry", "repository", "account", "country", "host")
 
 
 def _deed(event: Event) -> _Done:
-    """What an event says but for its time; the image and the layer stand first."""
-    return _done(event.manifest_digest, event.chain_id, event)
+    """What an event says but for its time; the image (of a mount: the blob) and the layer first."""
+    return _done(event.manifest_digest or event.blob_digest, event.chain_id, event)
 
 
 def _done(manifest: Digest | None, chain: ChainId | None, said: Event | Activity) -> _Done:

@@ -90,7 +90,7 @@ class GateWorld:
             settings=settings({"LAYERPROOF_INDEX": str(folder / "index.db")}),
             config=ServiceConfig(),
             stores=Stores(self.world.index, self.ledger, queue),
-            intake=Intake(self.world.index, queue),
+            intake=Intake(self.world.index, queue, self.clock),
             clock=self.clock,
             metrics=Metrics(),
             load_policy=lambda: self.policy,
