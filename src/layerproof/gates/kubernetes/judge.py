@@ -15,9 +15,10 @@
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from layerproof.engine.gate import worst
 from layerproof.engine.ports import Clock
@@ -198,11 +199,19 @@ def _named(text: str) -> str:
         return text[:300]
 
 
-async def _within(budget: float, work: Mapping[str, object]) -> list[str]:
+async def _within(budget: float, work: Mapping[str, Coroutine[Any, Any, None]]) -> list[str]:
     """Run all; those that were not done in time are ended. Raises what one of them raised."""
-    if not work:
+    if len(work) == 1:  # the most frequent case needs no task
+        ((text, only),) = work.items()
+        try:
+            async with asyncio.timeout(budget):
+                await only
+        except TimeoutError:
+            return [text]
         return []
-    tasks = {asyncio.ensure_future(coroutine): text for text, coroutine in work.items()}  # type: ignore[call-overload]
+    tasks = {asyncio.create_task(coroutine): text for text, coroutine in work.items()}
+    if not tasks:
+        return []
     done, late = await asyncio.wait(tasks, timeout=budget)
     for task in late:
         task.cancel()

@@ -64,7 +64,7 @@ class Review:
 def parse_review(data: bytes) -> Review:
     """Raises ReviewError, LimitExceededError."""
     document = parse_strictly(data, "the review")
-    exact(document, ("kind", "apiVersion", "request"), "the review")
+    exact(document, _REVIEW, "the review")
     version = _text(document, "apiVersion")
     if document.get("kind") != "AdmissionReview" or version not in VERSIONS:
         raise ReviewError(
@@ -73,11 +73,11 @@ def parse_review(data: bytes) -> Review:
             remedy=f"the webhook's admissionReviewVersions must be among: {', '.join(VERSIONS)}",
         )
     request = _table(document, "request")
-    exact(request, _REQUEST_KEYS, "request")
+    exact(request, _REQUEST, "request")
     kind = _table(request, "kind")
     resource = _table(request, "resource")
-    exact(kind, ("group", "version", "kind"), "request.kind")
-    exact(resource, ("group", "version", "resource"), "request.resource")
+    exact(kind, _KIND, "request.kind")
+    exact(resource, _RESOURCE, "request.resource")
     uid = _text(request, "uid")
     if not 0 < len(uid) <= _MAX_UID or not uid.isprintable():
         raise ReviewError("the request has no usable uid", where="request.uid")
@@ -96,13 +96,6 @@ def parse_review(data: bytes) -> Review:
         old=_object(request, "oldObject"),
         dry_run=_flag(request, "dryRun"),
     )
-
-
-_REQUEST_KEYS = (
-    "uid", "kind", "resource", "subResource", "requestKind", "requestResource",
-    "requestSubResource", "name", "namespace", "operation", "userInfo", "object", "oldObject",
-    "dryRun", "options",
-)  # fmt: skip
 
 
 def parse_strictly(data: bytes, what: str) -> Json:
@@ -147,11 +140,15 @@ def _float(text: str) -> float:
     return number
 
 
-def exact(table: Json, names: tuple[str, ...], where: str) -> None:
+def keys(names: str) -> Mapping[str, str]:
+    """For `exact`: by what they are in any case."""
+    return {name.casefold(): name for name in names.split()}
+
+
+def exact(table: Json, known_keys: Mapping[str, str], where: str) -> None:
     """Raises ReviewError if one of these keys stands there in another case."""
-    folded = {name.casefold(): name for name in names}
     for key in table:
-        known = folded.get(key.casefold())
+        known = known_keys.get(key.casefold())
         if known is not None and known != key:
             raise ReviewError(
                 f"the key {key[:100]!r} is {known!r} in another case", where=where,
@@ -159,11 +156,21 @@ def exact(table: Json, names: tuple[str, ...], where: str) -> None:
             )  # fmt: skip
 
 
+_REVIEW = keys("kind apiVersion request")
+_REQUEST = keys(
+    "uid kind resource subResource requestKind requestResource requestSubResource name namespace"
+    " operation userInfo object oldObject dryRun options"
+)
+_KIND = keys("group version kind")
+_RESOURCE = keys("group version resource")
+_USER = keys("username uid groups extra")
+
+
 def _user(request: Json) -> User:
     table = request.get("userInfo") or {}
     if not isinstance(table, dict):
         raise _wrong("userInfo", "an object")
-    exact(table, ("username", "uid", "groups", "extra"), "request.userInfo")
+    exact(table, _USER, "request.userInfo")
     groups = table.get("groups") or []
     if not isinstance(groups, list) or len(groups) > _MAX_GROUPS:
         raise _wrong("userInfo.groups", "a list of texts")

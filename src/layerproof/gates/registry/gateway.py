@@ -30,7 +30,6 @@ from layerproof.errors import (
 )
 from layerproof.gates.interface import Decider
 from layerproof.gates.registry.documents import (
-    Refusal,
     denied,
     unreachable_blob,
 )
