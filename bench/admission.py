@@ -65,9 +65,9 @@ end
 INTRO = """## The Kubernetes gate
 
 One process of `layerproof gate kubernetes serve` without TLS, with `wrk` on the same processors (8
-connections): reviews of a pod with three containers of 10 layers each, 4 KB of JSON. Hot is the same
-pod again, cold a question that was never asked; pin is the mutating webhook; the registry that is
-down refuses connections. The no-op reads no body and looks nothing up.
+connections): reviews of a pod with three containers of 10 layers each, 4 KB of JSON. Hot is the
+same pod again, cold a question that was never asked; pin is the mutating webhook; the registry that
+is down refuses connections. The no-op reads no body and looks nothing up.
 """
 
 
