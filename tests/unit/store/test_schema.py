@@ -77,7 +77,8 @@ def test_every_statement_looks_up_by_an_index(empty: sqlite3.Connection, name: s
     sql = sqlite_sql.STATEMENTS[name].replace(":keys*", ":a, :b")
     parameters = dict.fromkeys(re.findall(r":(\w+)", sql))
     plan = [row[3] for row in empty.execute(f"EXPLAIN QUERY PLAN {sql}", parameters)]
-    assert any("SCAN" in step for step in plan) == (name in SCANS), plan
+    scans = [step for step in plan if "SCAN" in step and step != "SCAN holding"]  # an inner result
+    assert bool(scans) == (name in SCANS), plan
 
 
 @pytest.mark.parametrize("name", sorted(sqlite_sql.STATEMENTS))
