@@ -4,7 +4,7 @@ wholly or not at all."""
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,6 @@ EVENTS = [
     event("c", at=WEDNESDAY, account="bob", repository="é/\x00odd", kind=EventKind.PULL),
     event("d", manifest_digest=None, account=""),
 ]
-NEW_COLUMNS = {"package": {"module"}, "event": {"country", "host", "blob_digest", "chain_id"}}
 
 
 class Sqlite:
@@ -70,8 +69,9 @@ Database = Sqlite | Postgresql
 
 
 @pytest.fixture(params=[Sqlite, Postgresql], ids=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    yield request.param(tmp_path)
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
+    made: Database = request.param(tmp_path)
+    return made
 
 
 def filled(tmp_path: Path) -> dict[str, list[dict[str, Any]]]:
@@ -109,9 +109,11 @@ def older(database: Database, revision: str, rows: dict[str, list[dict[str, Any]
                 continue
             table = Table(name, MetaData(), autoload_with=connection)
             keys = {column.name for column in table.columns}
-            connection.execute(table.insert(), [
-                {key: value for key, value in row.items() if key in keys} for row in found
-            ])  # fmt: skip
+            kept = [{key: value for key, value in row.items() if key in keys} for row in found]
+            connection.execute(table.insert(), kept)
+            if "id" in keys and connection.dialect.name == "postgresql":
+                last = text(f"SELECT setval('{name}_id_seq', {max(row['id'] for row in found)})")
+                connection.execute(last)
     engine.dispose()
 
 
@@ -245,7 +247,7 @@ def test_a_database_of_a_newer_version_is_refused_and_left_alone(
         connection.execute(text("UPDATE alembic_version SET version_num = '9000'"))
     for _ in range(2):
         index = database.open()
-        with pytest.raises(IndexVersionError, match="newer Layerproof .schema 9000") as caught:
+        with pytest.raises(IndexVersionError, match="newer Layerproof") as caught:
             index.put_cached("a", b"b")
         assert "upgrade" in (caught.value.remedy or "")
         index.close()

@@ -23,7 +23,7 @@ STORE = Path(generate.__file__).parent
 SCANS = {
     "path_filters", "file_filters", "images", "trust_records", "events", "verdicts", "withdrawals",
     # few rows, or done seldom
-    "accounts", "drop_blobs_of", "drop_jobs", "images_page_named",
+    "accounts", "deeds", "drop_blobs_of", "images_page_named",
     "made_exceptions", "old_images", "policy_revisions", "tokens",
 }  # fmt: skip
 
