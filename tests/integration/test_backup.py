@@ -30,6 +30,8 @@ from layerproof.engine.decide import decide
 from layerproof.engine.ports import Index
 from layerproof.errors import UsageError
 from layerproof.model.access import AccessToken, Role
+from layerproof.model.change import ChangeSet
+from layerproof.oci import changecodec
 from layerproof.policy.defaults import DEFAULT_POLICY
 from layerproof.store.ledger import SqlLedger
 from layerproof.store.postgresql import PostgresExecutor, engine_of, open_postgresql
@@ -52,7 +54,7 @@ def fill(index: Index) -> None:
     of = image("ab")
     for letter in "ab":
         index.put_contents(contents(letter, diff_id=diff(letter)), None)
-    index.put_image(of, chains(of, changes=b""), MONDAY)
+    index.put_image(of, chains(of, changes=changecodec.encode(ChangeSet())), MONDAY)
     index.put_trust(trust(image("a")))
     index.put_withdrawals([withdrawal()])
     index.put_events([event()])
@@ -61,7 +63,7 @@ def fill(index: Index) -> None:
 def answers(index: Index) -> tuple[object, ...]:
     """What the service says: the verdict on the image, and everybody's word."""
     known = next(iter(index.images())).image
-    verdict = decide(index, known, DEFAULT_POLICY, NOW, ANALYSERS + " other").verdict
+    verdict = decide(index, known, DEFAULT_POLICY, NOW, ANALYSERS).verdict
     return verdict, index.trust_records(), index.withdrawals(), list(index.events())
 
 
