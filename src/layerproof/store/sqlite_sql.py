@@ -542,13 +542,11 @@ STATEMENTS: Mapping[str, str] = {
         "ELSE activity.last_at END, count = (activity.count + excluded.count)"
     ),
     "pushers_of_chains": (
-        "SELECT holding.chain_id, activity.registry, activity.account, min(activity.first_at) AS "
-        "min_1 FROM (SELECT DISTINCT layer.chain_id AS chain_id, image_view.manifest_digest AS "
-        "manifest_digest FROM layer JOIN image_layer ON layer.id = image_layer.layer_id JOIN "
-        "image_view ON image_view.image_id = image_layer.image_id WHERE layer.chain_id IN "
-        "(:keys*) AND image_view.manifest_digest IS NOT NULL) AS holding JOIN activity ON "
-        "activity.manifest_digest = holding.manifest_digest WHERE activity.kind = 'push' GROUP BY "
-        "holding.chain_id, activity.registry, activity.account"
+        "SELECT layer.chain_id, activity.registry, activity.account, min(activity.first_at) AS "
+        "min_1 FROM layer JOIN image_layer ON layer.id = image_layer.layer_id JOIN image_view ON "
+        "image_view.image_id = image_layer.image_id JOIN activity ON activity.manifest_digest = "
+        "image_view.manifest_digest WHERE layer.chain_id IN (:keys*) AND activity.kind = 'push' "
+        "GROUP BY layer.chain_id, activity.registry, activity.account"
     ),
     "pushers_of_manifests": (
         "SELECT activity.manifest_digest, activity.registry, activity.account, "

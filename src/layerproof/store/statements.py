@@ -517,15 +517,14 @@ def _activity(insert: _Insert) -> Mapping[str, Executable]:
         func.max(activity.c.last_at),
         func.sum(activity.c.count),
     )
+    viewed = layer.join(image_layer).join(
+        image_view, image_view.c.image_id == image_layer.c.image_id
+    )
     # The manifests of images that hold a layer at its place: once, in however many views.
     holding = (
         select(layer.c.chain_id, image_view.c.manifest_digest)
         .distinct()
-        .select_from(
-            layer.join(image_layer).join(
-                image_view, image_view.c.image_id == image_layer.c.image_id
-            )
-        )
+        .select_from(viewed)
         .where(_in(layer.c.chain_id), image_view.c.manifest_digest.is_not(None))
         .subquery("holding")
     )
@@ -534,14 +533,13 @@ def _activity(insert: _Insert) -> Mapping[str, Executable]:
         "put_activity": insert.add_up(activity),
         # Who pushed images that hold the layer at its place.
         "pushers_of_chains": select(
-            holding.c.chain_id,
-            activity.c.registry,
-            activity.c.account,
-            func.min(activity.c.first_at),
+            layer.c.chain_id, activity.c.registry, activity.c.account, func.min(activity.c.first_at)
         )
-        .select_from(around)
-        .where(pushed)
-        .group_by(holding.c.chain_id, activity.c.registry, activity.c.account),
+        .select_from(
+            viewed.join(activity, activity.c.manifest_digest == image_view.c.manifest_digest)
+        )
+        .where(_in(layer.c.chain_id), pushed)
+        .group_by(layer.c.chain_id, activity.c.registry, activity.c.account),
         "pushers_of_manifests": select(
             activity.c.manifest_digest,
             activity.c.registry,
