@@ -36,6 +36,12 @@ def page_document(items: Sequence[Document], after: object) -> Document:
     }
 
 
+def found_page(answer: Answer) -> Document:
+    """What a search found; there is no next page, ask for more at once."""
+    items = [found_document(hit) for hit in answer.found]
+    return {**page_document(items, None), "more": answer.more}
+
+
 def image_summary(record: ImageRecord) -> Document:
     """An image in a list."""
     image = record.image
