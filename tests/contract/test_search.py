@@ -5,6 +5,7 @@ Segments are made tiny here, so that a few layers fill several levels of them.
 
 import random
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -170,9 +171,7 @@ def dump(index: SqlIndex) -> list[tuple[object, ...]]:
         ]
 
 
-def test_a_step_that_fails_changes_nothing(
-    index: Index, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_step_that_fails_changes_nothing(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
     if isinstance(index, MemoryIndex):
         pytest.skip("it has no steps")
     assert isinstance(index, SqlIndex)
@@ -185,8 +184,8 @@ def test_a_step_that_fails_changes_nothing(
 
     monkeypatch.setattr(segment_rows, "_set", fail)
     monkeypatch.setattr(segment_rows, "_write", fail)
-    with pytest.raises(IndexUnavailableError):
-        for number in range(30, 40):
+    for number in range(30, 40):
+        with suppress(IndexUnavailableError):
             index.put_contents(contents(str(number), path_filter=uint32(5)), None)
     monkeypatch.undo()
     assert dump(index) == before[0]
@@ -272,9 +271,7 @@ def test_usage_lists_the_newest_and_says_when_there_are_more(index: Index) -> No
     assert index.usage([diff("a")], 2) == [
         Hit(diff("a"), (other, lowest), ("docker://h/xa", "docker://h/az"), more=True)
     ]
-    assert index.usage([diff("a")], 1) == [
-        Hit(diff("a"), (other,), ("docker://h/xa",), more=True)
-    ]
+    assert index.usage([diff("a")], 1) == [Hit(diff("a"), (other,), ("docker://h/xa",), more=True)]
 
 
 def test_packages_and_their_changes_are_limited_to_the_newest(index: Index) -> None:

@@ -50,8 +50,8 @@ class Answer:
 
 
 def find_path(index: Index, path: bytes, limit: int = LIMIT) -> Answer:
-    """Layers with an entry at exactly this path (a whiteout of it too); then those that change it by
-    what they do elsewhere: a removed parent, an opaque folder, a link."""
+    """Layers with an entry at exactly this path (a whiteout of it too); then those that change it
+    by what they do elsewhere: a removed parent, an opaque folder, a link."""
     return _used(index, _path_hits(index, path), limit, path)
 
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from layerproof.engine.ports import ContentsSummary, ImageRecord
+from layerproof.engine.search import Answer
 from layerproof.model.access import AccessToken, AuditRecord
 from layerproof.model.activity import LayerContext
 from layerproof.model.amendment import MadeException, PolicyRevision
@@ -22,6 +23,7 @@ from layerproof.report.documents import (
     Document,
     counts_document,
     finding_document,
+    found_document,
     trust_state,
 )
 

@@ -32,7 +32,7 @@ from layerproof.store import (
     verdict_rows,
     withdrawal_rows,
 )
-from layerproof.store.executor import Executor, chunks, first, rows_for
+from layerproof.store.executor import Executor, chunks, first
 from layerproof.store.segment_rows import Kind
 
 _IMAGES_AT_ONCE = 64

@@ -202,12 +202,8 @@ search_entry = Table(
     "search_entry",
     metadata,
     _key(),
-    Column(
-        "contents_id", _Key, ForeignKey("contents.id", ondelete="CASCADE"), unique=True
-    ),
-    Column(
-        "layer_id", _Key, ForeignKey("layer_change.layer_id", ondelete="CASCADE"), unique=True
-    ),
+    Column("contents_id", _Key, ForeignKey("contents.id", ondelete="CASCADE"), unique=True),
+    Column("layer_id", _Key, ForeignKey("layer_change.layer_id", ondelete="CASCADE"), unique=True),
     Column("weight", BigInteger, nullable=False),  # values in its filters
     sqlite_autoincrement=True,
 )

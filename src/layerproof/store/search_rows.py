@@ -28,9 +28,7 @@ def put_contents(session: Session, key: int, filters: tuple[bytes, ...]) -> None
 def put_changes(session: Session, changes: list[tuple[int, bytes]]) -> None:
     """Number what these layers do, with their filters."""
     session.run_many("put_change_filter", changes)
-    session.run_many(
-        "put_search_entry", [(None, key, len(hashes) // 4) for key, hashes in changes]
-    )
+    session.run_many("put_search_entry", [(None, key, len(hashes) // 4) for key, hashes in changes])
 
 
 def contents_with(
@@ -70,7 +68,7 @@ def _found(
     end = len(numbers) if after is None else bisect_left(numbers, after.key)
     while end > 0:
         start = max(0, end - KEYS_AT_ONCE)
-        rows = dict(rows_for(session, statement, numbers[start:end].tolist()))
+        rows: dict[int, bytes] = dict(rows_for(session, statement, numbers[start:end].tolist()))
         yield from sorted(rows.items(), reverse=True)
         end = start
 
@@ -79,7 +77,7 @@ def _numbers(session: Session, kind: Kind, value: int) -> "array[int]":
     """Every entry that holds or held the value, ascending."""
     segments = [s for s in segment_rows.read(session) if s.state == segment_rows.LIVE]
     places = {segment.place(kind, value): segment for segment in segments}
-    rows = dict(rows_for(session, "postings", list(places)))
+    rows: dict[int, bytes] = dict(rows_for(session, "postings", list(places)))
     found = array("I")
     for place in places:  # in the order of their entries
         if place in rows:

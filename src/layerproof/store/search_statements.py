@@ -55,7 +55,9 @@ def _packages() -> Mapping[str, Executable]:
             .select_from(package.join(contents))
             .where(
                 is_(package.c.name),
-                or_(bindparam("version") == literal("''"), package.c.version == bindparam("version")),
+                or_(
+                    bindparam("version") == literal("''"), package.c.version == bindparam("version")
+                ),
             )
             .order_by(package.c.contents_id.desc(), package.c.position.desc())
         ),
@@ -128,9 +130,9 @@ def _entries(insert: Insert) -> Mapping[str, Executable]:
     return {
         "put_search_entry": insert.plain(entry),
         "newest_entry": select(func.max(entry.c.id)),
-        "entries_waiting": select(func.count(), func.coalesce(func.sum(entry.c.weight), literal("0"))).where(
-            newer
-        ),
+        "entries_waiting": select(
+            func.count(), func.coalesce(func.sum(entry.c.weight), literal("0"))
+        ).where(newer),
         "entries_next": _some(select(entry.c.id, entry.c.weight).where(newer).order_by(entry.c.id)),
         "entries_between": select(func.count()).select_from(entry).where(some),
         "entries_there": select(entry.c.id).where(in_(entry.c.id)),

@@ -13,10 +13,7 @@ from sqlalchemy import (
     Column,
     Executable,
     Select,
-    Table,
-    TableClause,
     bindparam,
-    case,
     delete,
     func,
     literal_column,
@@ -24,7 +21,6 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.elements import ColumnElement
 
 from layerproof.store.schema import (
@@ -64,6 +60,7 @@ from layerproof.store.schema import (
 )
 from layerproof.store.search_statements import package_columns, search_statements
 from layerproof.store.sql_parts import Insert, in_, is_
+
 
 def statements(dialect: str) -> Mapping[str, Executable]:
     """All statements for `dialect`: "sqlite" or "postgresql"."""

@@ -623,7 +623,7 @@ def _micros(time: datetime) -> int:
 
 
 def _numbered_page(
-    found: Collection[D], numbers: Mapping[Digest, int], limit: int, after: Cursor | None
+    found: Collection[D], numbers: Mapping[D, int], limit: int, after: Cursor | None
 ) -> Page[D]:
     return _page([(item, Cursor(0, numbers[item])) for item in found], limit, after)
 
