@@ -21,10 +21,11 @@ STORE = Path(generate.__file__).parent
 
 # What reads a whole table on purpose.
 SCANS = {
-    "path_filters", "file_filters", "images", "trust_records", "events", "verdicts", "withdrawals",
+    "images", "trust_records", "events", "verdicts", "withdrawals",
     # few rows, or done seldom
     "accounts", "deeds", "drop_blobs_of", "images_page_named",
-    "made_exceptions", "old_images", "policy_revisions", "tokens",
+    "made_exceptions", "old_images", "old_images_of", "policy_revisions", "search_segments",
+    "tokens",
 }  # fmt: skip
 
 
