@@ -86,8 +86,9 @@ class Hit:
     """One search result: a layer's contents, and where they are used."""
 
     diff_id: DiffId
-    chain_ids: tuple[ChainId, ...]
+    chain_ids: tuple[ChainId, ...]  # the last one put first
     images: tuple[str, ...]  # newest name of every image that holds one of the chains
+    more: bool = False  # whether there are more chains or images
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,20 +247,40 @@ class Index(Protocol):
         """Those whose top layer is one of these, in no order."""
 
     # --- search ---
-    def layers_with_path_hash(self, crc32: int) -> list[DiffId]:
+    # Every answer is limited, the last one put first: what is common is in most layers.
+    def contents_with_path_hash(
+        self, crc32: int, limit: int, after: Cursor | None = None
+    ) -> Page[DiffId]:
         """Contents whose path filter holds the value (the caller verifies against the entries)."""
 
-    def layers_with_file_hash(self, prefix: int) -> list[DiffId]:
+    def contents_with_file_hash(
+        self, prefix: int, limit: int, after: Cursor | None = None
+    ) -> Page[DiffId]:
         """Contents whose file filter holds the value (the caller verifies)."""
 
-    def packages_named(self, name: str) -> list[tuple[DiffId, Package]]:
-        """Packages by exact name (purl type not considered)."""
+    def chains_with_path_hash(
+        self, crc32: int, limit: int, after: Cursor | None = None
+    ) -> Page[ChainId]:
+        """Layers whose change filter holds the value (the caller verifies)."""
 
-    def package_changes_named(self, name: str) -> list[tuple[ChainId, PackageChange]]:
-        """What layers did to packages of exactly this name, removals included."""
+    def changes_with_path_hash(
+        self, chain_ids: Collection[ChainId], crc32: int
+    ) -> Mapping[ChainId, tuple[DiffId, bytes]]:
+        """Contents and encoded changes of those of these layers whose change filter holds the
+        value, in the order asked."""
 
-    def usage(self, diff_ids: Collection[DiffId]) -> list[Hit]:
-        """Chains and images that use these contents: one hit per DiffID, in the order asked."""
+    def packages_named(
+        self, name: str, limit: int, version: str = ""
+    ) -> list[tuple[DiffId, Package]]:
+        """Packages by exact name (purl type not considered), of one version where given."""
+
+    def package_changes_named(self, name: str, limit: int) -> list[tuple[ChainId, PackageChange]]:
+        """What the last `limit` layers that changed a package of exactly this name did to it,
+        removals included."""
+
+    def usage(self, diff_ids: Collection[DiffId], limit: int) -> list[Hit]:
+        """At most `limit` chains, and images, that use these contents: one hit per DiffID, in the
+        order asked. Contents that the index does not hold are used by nothing."""
 
     # --- trust ---
     def put_trust(self, record: TrustRecord) -> None:

@@ -227,7 +227,8 @@ def found_lines(documents: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """What a service found: a layer's contents, what is in them, and where they are used."""
     for found in documents:
         images = [show_text(name, 200) for name in found["images"]]
-        yield f"contents {str(found['diffId'])[:19]}  in {plural(len(images), 'image')}"
+        more = " and more" if found["more"] else ""
+        yield f"contents {str(found['diffId'])[:19]}  in {plural(len(images), 'image')}{more}"
         for entry in found["entries"]:
             yield f"    {entry['type']} {show_text(entry['path'], 200)}"
         for change in found["changes"]:

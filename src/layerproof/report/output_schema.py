@@ -350,6 +350,7 @@ _KINDS: dict[str, Schema] = {
     "Found": {
         "diffId": _DIGEST,
         "images": _list(_TEXT),
+        "more": {"type": "boolean"},
         "entries": _list(_ANYTHING),
         "packages": _list(_object({"purl": _TEXT, "path": _TEXT})),
         "changes": _list(_ANYTHING),

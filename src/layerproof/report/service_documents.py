@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from layerproof.engine.ports import ContentsSummary, ImageRecord
+from layerproof.engine.search import Answer
 from layerproof.model.access import AccessToken, AuditRecord
 from layerproof.model.activity import LayerContext
 from layerproof.model.amendment import MadeException, PolicyRevision
@@ -20,6 +21,7 @@ from layerproof.report.documents import (
     Document,
     counts_document,
     finding_document,
+    found_document,
     trust_state,
 )
 
@@ -32,6 +34,12 @@ def page_document(items: Sequence[Document], after: object) -> Document:
         "items": list(items),
         "after": None if after is None else str(after),
     }
+
+
+def found_page(answer: Answer) -> Document:
+    """What a search found; there is no next page, ask for more at once."""
+    items = [found_document(hit) for hit in answer.found]
+    return {**page_document(items, None), "more": answer.more}
 
 
 def image_summary(record: ImageRecord) -> Document:

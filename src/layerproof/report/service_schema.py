@@ -45,7 +45,9 @@ def page_of(kind: str) -> Schema:
         {
             "items": {"type": "array", "items": {"$ref": f"#/components/schemas/{kind}"}},
             "after": MAYBE,
+            "more": {"type": "boolean"},  # of a search, which has no next page
         },
+        optional=("more",),
     )
 
 

@@ -28,12 +28,13 @@ from layerproof.store import (
     image_rows,
     layer_rows,
     retention_rows,
+    search_rows,
     trust_rows,
     verdict_rows,
     withdrawal_rows,
 )
-from layerproof.store.executor import Executor, chunks, first, rows_for
-from layerproof.store.filters import holding
+from layerproof.store.executor import Executor, chunks, first
+from layerproof.store.segment_rows import Kind
 
 _IMAGES_AT_ONCE = 64
 
@@ -193,28 +194,50 @@ class SqlIndex:
 
     # --- search ---
 
-    def layers_with_path_hash(self, crc32: int) -> list[DiffId]:
-        """Contents whose path filter holds the value."""
-        return self._holding(crc32, "path_filters")
-
-    def layers_with_file_hash(self, prefix: int) -> list[DiffId]:
-        """Contents whose file filter holds the value."""
-        return self._holding(prefix, "file_filters")
-
-    def packages_named(self, name: str) -> list[tuple[DiffId, Package]]:
-        """Packages by exact name."""
+    def contents_with_path_hash(
+        self, crc32: int, limit: int, after: Cursor | None = None
+    ) -> Page[DiffId]:
+        """Contents whose path filter holds the value, the last one put first."""
         with self._executor.read() as session:
-            return contents_rows.packages_named(session, name)
+            return search_rows.contents_with(session, Kind.PATH, crc32, limit, after)
 
-    def package_changes_named(self, name: str) -> list[tuple[ChainId, PackageChange]]:
+    def contents_with_file_hash(
+        self, prefix: int, limit: int, after: Cursor | None = None
+    ) -> Page[DiffId]:
+        """Contents whose file filter holds the value, the last one put first."""
+        with self._executor.read() as session:
+            return search_rows.contents_with(session, Kind.FILE, prefix, limit, after)
+
+    def chains_with_path_hash(
+        self, crc32: int, limit: int, after: Cursor | None = None
+    ) -> Page[ChainId]:
+        """Layers whose change filter holds the value, the last one put first."""
+        with self._executor.read() as session:
+            return search_rows.chains_with(session, crc32, limit, after)
+
+    def changes_with_path_hash(
+        self, chain_ids: Collection[ChainId], crc32: int
+    ) -> Mapping[ChainId, tuple[DiffId, bytes]]:
+        """Contents and encoded changes of those whose change filter holds the value."""
+        with self._executor.read() as session:
+            return search_rows.changes_with(session, chain_ids, crc32)
+
+    def packages_named(
+        self, name: str, limit: int, version: str = ""
+    ) -> list[tuple[DiffId, Package]]:
+        """Packages by exact name and version."""
+        with self._executor.read() as session:
+            return contents_rows.packages_named(session, name, version, limit)
+
+    def package_changes_named(self, name: str, limit: int) -> list[tuple[ChainId, PackageChange]]:
         """What layers did to packages of exactly this name."""
         with self._executor.read() as session:
-            return layer_rows.package_changes_named(session, name)
+            return layer_rows.package_changes_named(session, name, limit)
 
-    def usage(self, diff_ids: Collection[DiffId]) -> list[Hit]:
-        """Chains and images that use these contents."""
+    def usage(self, diff_ids: Collection[DiffId], limit: int) -> list[Hit]:
+        """Chains and images that use these contents, the newest."""
         with self._executor.read() as session:
-            return image_rows.usage(session, diff_ids)
+            return image_rows.usage(session, diff_ids, limit)
 
     # --- trust ---
 
@@ -368,9 +391,3 @@ class SqlIndex:
     def close(self) -> None:
         """Close connections; they open again when needed."""
         self._executor.close()
-
-    def _holding(self, value: int, filters: str) -> list[DiffId]:
-        with self._executor.read() as session:
-            keys = list(holding(value, session.stream(filters)))
-            rows = list(rows_for(session, "contents_by_id", keys))
-        return [codec.digest(DiffId, diff_id) for (diff_id,) in rows]
