@@ -1,4 +1,4 @@
-"""What stands in a cluster: no rule leaves anything out, nothing locks the cluster out of itself."""
+"""What stands in a cluster: no rule leaves anything out, nothing locks a cluster out of itself."""
 
 from typing import Any
 
