@@ -281,6 +281,7 @@ _KINDS: dict[str, Schema] = {
     },
     "Running": {
         "runtime": _TEXT,
+        "host": _TEXT,
         "namespace": _TEXT,
         "container": _TEXT,
         "name": _TEXT,

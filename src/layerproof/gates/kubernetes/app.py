@@ -22,15 +22,15 @@ from starlette.types import Receive, Scope, Send
 from layerproof.errors import LayerproofError, LimitExceededError
 from layerproof.gates.kubernetes.admission import (
     Plan,
+    malformed,
     mutated,
     patch_of,
     plan,
-    unreadable,
     validated,
 )
 from layerproof.gates.kubernetes.image_review import (
+    image_malformed,
     image_reviewed,
-    image_unreadable,
     parse_image_review,
 )
 from layerproof.gates.kubernetes.judge import Asked, Judge
@@ -112,7 +112,8 @@ class App:
         try:
             planned = plan(review)
         except LayerproofError as error:
-            return unreadable(review.api_version, review.uid, error), "unreadable"
+            answer = self._judge.malformed(review.namespace, review.target, error)
+            return malformed(review, answer), "unreadable"
         ruled = await self._judge.rule(self._asked(review, planned), budget)
         document = validated(review, planned, ruled)
         return document, "allowed" if document["response"]["allowed"] else "refused"
@@ -136,7 +137,8 @@ class App:
         try:
             asked = parse_image_review(body)
         except LayerproofError as error:
-            return image_unreadable(error), "unreadable"
+            answer = self._judge.malformed("", "an image review", error)
+            return image_malformed(answer), "unreadable"
         document = image_reviewed(await self._judge.rule(asked, budget))
         return document, "allowed" if document["status"]["allowed"] else "refused"
 

@@ -25,7 +25,7 @@ from layerproof.engine.gate import worst
 from layerproof.engine.ports import Clock
 from layerproof.errors import LayerproofError, ReferenceSyntaxError
 from layerproof.gates.interface import Decider
-from layerproof.gates.kubernetes.admission import Plan, Ruled
+from layerproof.gates.kubernetes.admission import GATE, Plan, Ruled
 from layerproof.gates.kubernetes.interface import Grant, Grants, Tags
 from layerproof.gates.kubernetes.review import User
 from layerproof.gates.kubernetes.settings import KubernetesSettings
@@ -91,6 +91,15 @@ class Judge:
         late = await _within(budget, {text: one(text) for text in plan.images})
         warnings += [f"layerproof: {text}: not replaced by a digest in time" for text in late]
         return digests, warnings
+
+    def malformed(self, namespace: str, target: str, error: LayerproofError) -> Answer:
+        """What follows for a review that cannot be judged, or that can be read in two ways."""
+        context = Context(GATE, namespace)
+        answer = self._decider.forbid(context, str(error), error.remedy, target)
+        self._decider.note(context, answer)
+        if answer.decided is not Decision.ADMIT:
+            self._tell(context, target, answer)
+        return answer
 
     async def rule(self, asked: Asked, budget: float) -> list[Ruled]:
         """The answers, in the order of the images; one for each."""
