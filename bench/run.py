@@ -1,6 +1,6 @@
 """The benchmark: Layerproof beside Syft and beside `gzip -dc | sha256sum`, on the same images.
 
-    python bench/run.py [--images medium,large] [--write-docs]
+    python bench/run.py [--images medium,large] [--layers 1000000] [--write-docs]
 
 LAYERPROOF_BENCH_RUNS   timed runs of each contestant, in turn; the table shows medians (default 3)
 LAYERPROOF_BENCH_DIR    where the images are kept (default .cache/bench)
@@ -26,6 +26,7 @@ from advisories import advisory_table, measure_advisories
 from bigfiles import write_image
 from images import BuildError, build_all, cache_folder
 from measure import CommandFailedError, Cost, Summary, alternate, run_once
+from scale import measure_scale
 from stages import Stages, machine_limit
 from verdicts import decision_table, false_findings, false_table, measure_decisions
 
@@ -59,6 +60,7 @@ class Settings:
     runs: int
     syft: str
     flat: bool
+    layers: int  # of the large index; 0 leaves it out
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,11 +315,15 @@ def parse() -> tuple[Settings, bool]:
     parser.add_argument(
         "--runs", type=int, default=int(os.environ.get("LAYERPROOF_BENCH_RUNS", "3"))
     )
+    parser.add_argument(
+        "--layers", type=int, default=1_000_000, help="of the large index; 0 leaves it out"
+    )
     parser.add_argument("--no-flat", action="store_true", help="leave the 4 GB layer out")
     parser.add_argument("--write-docs", action="store_true", help="write docs/benchmarks.md")
     asked = parser.parse_args()
     images = tuple(asked.images.split(","))
-    return Settings(images, asked.runs, find_syft(), not asked.no_flat), asked.write_docs
+    settings = Settings(images, asked.runs, find_syft(), not asked.no_flat, asked.layers)
+    return settings, asked.write_docs
 
 
 def write_results(
@@ -368,6 +374,8 @@ def main() -> int:
         lines += advisory_table(measure_advisories(Path(scratch), BIN / "layerproof"))
         honest = [*settings.images, "upgraded"]
         lines += false_table({n: false_findings(folders[n], Path(scratch)) for n in honest})
+        if settings.layers:
+            lines += measure_scale(Path(scratch), settings.layers)
     text = "\n".join(lines)
     print(text)
     write_results(results, flatness, text, docs)

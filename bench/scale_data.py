@@ -244,9 +244,7 @@ def _with_own(shape: Shape, number: int) -> Shape:
     return replace(_shape_of(entries, number, shape.packages), packages=shape.packages)
 
 
-def _shape_of(
-    entries: list[tuple[bytes, int]], salt: int, packages: tuple[Package, ...]
-) -> Shape:
+def _shape_of(entries: list[tuple[bytes, int]], salt: int, packages: tuple[Package, ...]) -> Shape:
     table = EntryTable()
     changes = []
     for path, kind in entries:
