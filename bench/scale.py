@@ -3,8 +3,8 @@
     python bench/scale.py [--layers 1000000] [--keep FOLDER] [--only sqlite]
 
 1. The index is made up (`scale_data`, `scale_copies`); with --keep it stays for another run.
-2. Each look-up is asked many times with other keys, hot; the table has medians, 99th percentiles and
-   the first one of a new process.
+2. Each look-up is asked many times with other keys, hot; the table has medians, 99th percentiles
+   and the first one of a new process.
 3. Peers: a table of (path hash, layer) rows, for as many layers as --peer says; and what was done
    before, reading the filter of every layer.
 """
@@ -199,7 +199,7 @@ def timed(ask: Callable[[], object]) -> float:
 
 
 def first(where: str, name: str) -> float:
-    """Of a question with a random key in a process that has asked nothing yet, without its start."""
+    """Of a question with a random key in a process that asked nothing yet, without its start."""
     command = [sys.executable, __file__, "--ask", name, "--where", where]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return float(json.loads(done.stdout))

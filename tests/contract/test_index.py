@@ -347,6 +347,7 @@ def test_chains_of_the_same_analysers_are_kept_as_they_are(index: Index) -> None
 
 
 def test_contents_at_two_places_are_two_chains(index: Index) -> None:
+    index.put_contents(contents("a"), None)
     of = image("aba")
     index.put_image(of, chains(of), MONDAY)
     assert [r.image for r in index.images_with_chain(of.layers[2].chain_id)] == [of]
