@@ -98,6 +98,7 @@ def test_contents_come_back_equal(index: Index) -> None:
     index.put_contents(row, blob())
     assert index.contents(row.diff_id) == row
     assert index.entries(row.diff_id) == row.entries
+    assert index.entries_of([row.diff_id, diff("unknown")]) == {row.diff_id: row.entries}
     assert index.layer_facts([row.diff_id]) == {row.diff_id: row.facts}
     assert index.package_lists({row.diff_id}) == {
         row.diff_id: PackageList(row.packages, row.package_files)

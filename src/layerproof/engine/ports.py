@@ -161,6 +161,9 @@ class Index(Protocol):
     def entries(self, diff_id: DiffId) -> bytes | None:
         """The encoded entry table alone."""
 
+    def entries_of(self, diff_ids: Collection[DiffId]) -> Mapping[DiffId, bytes]:
+        """The encoded entry tables of those that are known."""
+
     def contents_summaries(self, diff_ids: Collection[DiffId]) -> Mapping[DiffId, ContentsSummary]:
         """The small part of those rows that are known."""
 

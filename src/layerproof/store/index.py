@@ -66,6 +66,11 @@ class SqlIndex:
         with self._executor.read() as session:
             return contents_rows.entries(session, diff_id)
 
+    def entries_of(self, diff_ids: Collection[DiffId]) -> Mapping[DiffId, bytes]:
+        """The encoded entry tables of those that are known."""
+        with self._executor.read() as session:
+            return contents_rows.entries_of(session, diff_ids)
+
     def contents_summaries(self, diff_ids: Collection[DiffId]) -> Mapping[DiffId, ContentsSummary]:
         """The small part of those rows that are known."""
         with self._executor.read() as session:
