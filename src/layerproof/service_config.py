@@ -18,6 +18,7 @@ oidc:
   redirectUrl: https://layerproof.example/api/v1/login/callback
   roleClaim: groups
   roles: {layerproof-admins: admin, engineers: viewer}
+kubernetes: {…}    # see layerproof.gates.kubernetes.settings
 notify:
   - {kind: slack, urlFile: /run/secrets/slack-url, least: critical}
 """
@@ -33,6 +34,7 @@ from urllib.parse import urlsplit
 
 from layerproof.engine.reconcile import Polled
 from layerproof.errors import LayerproofError, PolicyError, UsageError
+from layerproof.gates.kubernetes.settings import KubernetesSettings, read_kubernetes
 from layerproof.model.access import Role
 from layerproof.model.reference import is_registry, parse_reference
 from layerproof.monitors.networks import OwnNetwork
@@ -101,6 +103,7 @@ class ServiceConfig:
     keep: Keep = field(default_factory=Keep)
     requests_per_second: int = 5000  # of one caller, in one process
     oidc: Oidc | None = None
+    kubernetes: KubernetesSettings = field(default_factory=KubernetesSettings)
     notify: tuple[Told, ...] = ()
 
 
@@ -149,6 +152,7 @@ class _Reader(Nodes):
                 "retention",
                 "requestsPerSecond",
                 "oidc",
+                "kubernetes",
                 "notify",
             ),
         )
@@ -162,6 +166,9 @@ class _Reader(Nodes):
             keep=self._keep(keys),
             requests_per_second=self._count(keys, "requestsPerSecond", 1_000_000, 5000),
             oidc=self._oidc(keys["oidc"].value) if "oidc" in keys else None,
+            kubernetes=read_kubernetes(self, keys["kubernetes"].value)
+            if "kubernetes" in keys
+            else KubernetesSettings(),
             notify=tuple(self._all(keys, "notify", 20, lambda node: read_told(self, node))),
         )
 

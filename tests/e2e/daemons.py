@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-START_SECONDS = 30.0
+START_SECONDS = 60.0
 
 
 class CannotStartError(Exception):
@@ -133,7 +133,7 @@ def registry(folder: Path, user: str = "", password: str = "") -> Iterator[Regis
 
 
 @contextmanager
-def docker_engine(folder: Path) -> Iterator[DockerEngine]:
+def docker_engine(folder: Path, *options: str) -> Iterator[DockerEngine]:
     """A Docker Engine with its own data, without network. Raises CannotStartError."""
     program = shutil.which("dockerd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
     if not program:
@@ -151,6 +151,7 @@ def docker_engine(folder: Path) -> Iterator[DockerEngine]:
         "--iptables=false",
         "--bridge=none",
         "--storage-driver=overlay2",
+        *options,
     ]
     with serving(command, folder / "log", lambda: accepts(socket.AF_UNIX, str(path))):
         running = DockerEngine(path, folder)
@@ -171,3 +172,31 @@ def check_unpacking(engine: DockerEngine) -> None:
     if done.returncode:
         said = done.stderr.decode("utf-8", "replace").strip()
         raise CannotStartError(f"dockerd cannot unpack layers here: {said}")
+
+
+CONTAINERD_CONFIG = """\
+version = 2
+root = "{folder}/root"
+state = "{folder}/state"
+disabled_plugins = ["io.containerd.grpc.v1.cri"]
+[grpc]
+  address = "{folder}/c.sock"
+[ttrpc]
+  address = "{folder}/t.sock"
+"""
+
+
+@contextmanager
+def containerd(folder: Path) -> Iterator[Path]:
+    """A containerd of its own; its socket. Raises CannotStartError."""
+    program = shutil.which("containerd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+    if not program or not shutil.which("ctr"):
+        raise CannotStartError("not installed: containerd")
+    if os.geteuid() != 0:
+        raise CannotStartError("containerd needs root")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.toml").write_text(CONTAINERD_CONFIG.format(folder=folder))
+    path = folder / "c.sock"
+    command = [program, "--config", str(folder / "config.toml")]
+    with serving(command, folder / "log", lambda: accepts(socket.AF_UNIX, str(path))):
+        yield path

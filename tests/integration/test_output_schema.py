@@ -102,11 +102,18 @@ NOT_HERE = {
     "advisories update": "downloads; prints what advisories import prints",
     "advisories remove": "prints nothing for programs",
     "demo": "tells people a story",
+    "gate kubernetes certificates": "writes files",
+    "gate kubernetes install": "prints manifests",
+    "gate kubernetes serve": "runs until it is ended",
+    "gate kubernetes status": "needs a cluster; its document is that of the other gates",
+    "gate kubernetes uninstall": "prints nothing for programs",
+    "gate registry serve": "runs until it is ended",
     "index images": "is index",
     "policy init": "writes a file",
     "policy schema": "prints the schema of policies",
     "sbom": "prints CycloneDX or SPDX, held to their own schemas",
     "serve": "runs until it is ended; its document is held below",
+    "watch kubernetes": "needs a cluster; its document is that of the other runtimes",
     "worker": "prints nothing",
 }
 ERRORS = {

@@ -114,8 +114,8 @@ def _path_hits(index: Index, path: bytes) -> Iterator[Found]:
             if entries:
                 seen.add(diff_id)
                 yield Found(diff_id, entries)
-    for some in _some(_every(index.chains_with_path_hash, value)):
-        for chain_id, (diff_id, blob) in index.changes_with_path_hash(some, value).items():
+    for places in _some(_every(index.chains_with_path_hash, value)):
+        for chain_id, (diff_id, blob) in index.changes_with_path_hash(places, value).items():
             changes = () if diff_id in seen else _changes(chain_id, blob, path)
             if changes:
                 seen.add(diff_id)

@@ -9,6 +9,7 @@ from typing import Any
 from layerproof.model.change import ChangeKind
 from layerproof.model.event import EventKind
 from layerproof.model.finding import Effect, Severity, Status
+from layerproof.model.gate import Cause, Mode
 from layerproof.model.verdict import Decision, Trust
 from layerproof.model.vulnerability import Level, State
 from layerproof.report.documents import API_VERSION
@@ -258,6 +259,40 @@ _KINDS: dict[str, Schema] = {
                 }
             )
         ),
+    },
+    "GateAnswers": {
+        "gate": _TEXT,
+        "host": _TEXT,
+        "namespace": _TEXT,
+        "reference": _TEXT,
+        "mode": _words(Mode),
+        "cause": _words(Cause),
+        "decided": _words(Decision),
+        "decision": _words(Decision),
+        "reason": _TEXT,
+        "firstAt": _TIME,
+        "lastAt": _TIME,
+        "count": _NUMBER,
+    },
+    "GateStatus": {
+        "gate": _TEXT,
+        "bites": _FLAG,
+        "checks": _list(_object({"check": _TEXT, "passed": _FLAG, "details": _TEXT})),
+    },
+    "Running": {
+        "runtime": _TEXT,
+        "namespace": _TEXT,
+        "container": _TEXT,
+        "name": _TEXT,
+        "image": _TEXT,
+        "imageDigest": _MAYBE_DIGEST,
+        "chainId": _MAYBE_DIGEST,
+        "startedAt": _MAYBE_TIME,
+        "decided": {"anyOf": [_words(Decision), {"type": "null"}]},
+        "verdict": {"anyOf": [_words(Trust), {"type": "null"}]},
+        "cause": {"anyOf": [_words(Cause), {"type": "null"}]},
+        "reason": _TEXT,
+        "verdictId": _TEXT,
     },
     "Withdrawal": {
         "id": _TEXT,

@@ -27,6 +27,20 @@ def tally_document(tally: Tally) -> dict[str, object]:
     }
 
 
+def status_document(gate: str, checks: Sequence[tuple[str, bool, str]]) -> dict[str, object]:
+    """Whether a gate bites: what was looked at, whether it is as it should be, and details."""
+    return {
+        "apiVersion": "layerproof/v1",
+        "kind": "GateStatus",
+        "gate": gate,
+        "bites": all(passed for _, passed, _ in checks),
+        "checks": [
+            {"check": what, "passed": passed, "details": details}
+            for what, passed, details in checks
+        ],
+    }
+
+
 def tally_lines(tallies: Sequence[Tally], since: str) -> Iterator[str]:
     """A summary by place, then what was or would have been refused, the most frequent first."""
     if not tallies:

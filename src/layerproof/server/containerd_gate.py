@@ -8,10 +8,9 @@ from pathlib import Path
 
 from layerproof.config import Settings
 from layerproof.gates.containerd.verifier import Verifier
-from layerproof.model.facts import Context
-from layerproof.model.gate import Answer, Question
+from layerproof.model.gate import Question
 from layerproof.server import logs
-from layerproof.server.gate_host import gating, listen_at
+from layerproof.server.gate_host import gate_log, gating, listen_at
 from layerproof.service_config import ServiceConfig
 
 WAIT_SECONDS = 7.0  # containerd waits for 10, the verifier for 9
@@ -40,31 +39,19 @@ async def _serve(
 ) -> None:
     async with gating(
         settings, config, "containerd", readable=_readable, wait=wait, budget=_BUDGET_SECONDS
-    ) as (decider, _):
-        verifier = Verifier(decider, host, _tell)
-        server = await asyncio.start_unix_server(verifier.connected, sock=found)
+    ) as (decider, service):
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        logs.logger().info("gate open", gate="containerd", host=host)
-        await stop.wait()
-        server.close()
+        with gate_log(config, service.clock) as log:
+            verifier = Verifier(decider, host, log)
+            server = await asyncio.start_unix_server(verifier.connected, sock=found)
+            logs.logger().info("gate open", gate="containerd", host=host)
+            await stop.wait()
+            server.close()
 
 
 def _readable(question: Question) -> AbstractContextManager[str]:
     """containerd asks before it fetches: only the registry has it."""
     return nullcontext(question.names[0] if question.names else "")
-
-
-def _tell(context: Context, name: str, answer: Answer) -> None:
-    logs.logger().warning(
-        "gate",
-        gate=context.gate,
-        image=name,
-        decision=str(answer.decision),
-        decided=str(answer.decided),
-        mode=str(answer.mode),
-        cause=str(answer.cause),
-        reason=answer.reason,
-    )

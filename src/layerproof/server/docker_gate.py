@@ -13,7 +13,7 @@ from layerproof.gates.docker.plugin import Plugin
 from layerproof.model.facts import Context
 from layerproof.model.gate import Answer, Question
 from layerproof.server import logs
-from layerproof.server.gate_host import answer_on, gating, listen_at
+from layerproof.server.gate_host import answer_on, gate_log, gating, listen_at
 from layerproof.service_config import ServiceConfig
 
 ENGINE_SECONDS = 5.0  # a name is looked up in no time, or the engine is in trouble
@@ -45,12 +45,17 @@ async def _serve(
         decider,
         service,
     ):
-        plugin = Plugin(decider, engine, host, tell=_tell, metrics=service.metrics.text)
-        logs.logger().info("gate open", gate="docker", host=host)
-        try:
-            await answer_on(found, plugin)
-        finally:
-            plugin.close()
+        with gate_log(config, service.clock) as log:
+
+            def tell(context: Context, call: Call, answer: Answer) -> None:
+                log(context, " ".join((call.ruled or call.kind, *call.images)), answer)
+
+            plugin = Plugin(decider, engine, host, tell=tell, metrics=service.metrics.text)
+            logs.logger().info("gate open", gate="docker", host=host)
+            try:
+                await answer_on(found, plugin)
+            finally:
+                plugin.close()
 
 
 def _readable(question: Question) -> AbstractContextManager[str]:
@@ -58,17 +63,3 @@ def _readable(question: Question) -> AbstractContextManager[str]:
     if question.identity is not None:
         return nullcontext(f"docker-daemon:{question.identity}")
     return nullcontext(question.names[0] if question.names else "")
-
-
-def _tell(context: Context, call: Call, answer: Answer) -> None:
-    logs.logger().warning(
-        "gate",
-        gate=context.gate,
-        call=call.ruled or str(call.kind),
-        image=answer.reference or (call.images[0] if call.images else call.container),
-        decision=str(answer.decision),
-        decided=str(answer.decided),
-        mode=str(answer.mode),
-        cause=str(answer.cause),
-        reason=answer.reason,
-    )

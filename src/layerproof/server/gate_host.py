@@ -4,8 +4,14 @@ import asyncio
 import os
 import socket
 import stat
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractContextManager, asynccontextmanager, nullcontext, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import (
+    AbstractContextManager,
+    asynccontextmanager,
+    contextmanager,
+    nullcontext,
+    suppress,
+)
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +19,19 @@ import uvicorn
 
 from layerproof import wiring
 from layerproof.config import Settings
+from layerproof.engine.notices import Throttle
+from layerproof.engine.ports import Clock
 from layerproof.errors import UsageError
-from layerproof.model.gate import Question
+from layerproof.model.facts import Context
+from layerproof.model.gate import Answer, Mode, Question
+from layerproof.server import logs
 from layerproof.server.decisions import Decisions, Freshness
 from layerproof.server.gating import BUDGET_SECONDS, Gating
 from layerproof.server.learner import Learner
 from layerproof.server.run import make_service
 from layerproof.server.service import Service, stamps
 from layerproof.server.tallies import Tallies
+from layerproof.server.telling import Telling, at_a_gate
 from layerproof.server.work import environment_of
 from layerproof.service_config import ServiceConfig
 
@@ -65,6 +76,36 @@ async def gating(
         tallies.close()
         decisions.close()
         stores.close()
+
+
+@contextmanager
+def gate_log(
+    config: ServiceConfig, clock: Clock
+) -> Iterator[Callable[[Context, str, Answer], None]]:
+    """What hears of a gate's answers: the log all of them, whoever is to be told those that count
+    (in the mode `observe` nobody)."""
+    telling = Telling(wiring.open_notifiers(config), Throttle())
+    telling.start()
+
+    def tell(context: Context, what: str, answer: Answer) -> None:
+        logs.logger().warning(
+            "gate",
+            gate=context.gate,
+            asked=what,
+            image=answer.reference,
+            decision=str(answer.decision),
+            decided=str(answer.decided),
+            mode=str(answer.mode),
+            cause=str(answer.cause),
+            reason=answer.reason,
+        )
+        if answer.mode is not Mode.OBSERVE:
+            telling.tell(at_a_gate(context, what, answer, clock.now()))
+
+    try:
+        yield tell
+    finally:
+        telling.close()
 
 
 async def _look(found: Gating) -> None:

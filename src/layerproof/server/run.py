@@ -25,6 +25,7 @@ from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from layerproof import wiring
 from layerproof.config import Settings
@@ -127,7 +128,7 @@ def answer(
     verify, routers = login(service)
     app = make_app(service, read_stamp=stamps(settings), verify_foreign=verify, routers=routers)
     trace(app)
-    server = _Server(app, settings)
+    server = Server(app, settings)
     try:
         server.run(sockets)
     finally:
@@ -183,10 +184,10 @@ def trace(app: FastAPI) -> None:
     FastAPIInstrumentor.instrument_app(app)
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     """uvicorn, with a certificate that is read again when it changes."""
 
-    def __init__(self, app: FastAPI, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
         config = uvicorn.Config(
             app,
             log_config=None,

@@ -6,9 +6,12 @@ A notice that could not be sent is tried again a few times; then it is in the lo
 import queue
 import threading
 from collections.abc import Sequence
+from datetime import datetime
 
 from layerproof.engine.notices import Notice, Notifier, Throttle, Urgency
 from layerproof.errors import LayerproofError
+from layerproof.model.facts import Context
+from layerproof.model.gate import Answer
 from layerproof.server import logs
 
 _MOST_WAITING = 1000
@@ -75,6 +78,21 @@ class Telling:
             if self._stop.is_set() or attempt == _TRIES:
                 return
             self._stop.wait(self._pause)
+
+
+def at_a_gate(context: Context, what: str, answer: Answer, now: datetime) -> Notice:
+    """That a gate refused something, or only would have."""
+    done = "refused" if not answer.admitted else "admitted, but not trusted"
+    subject = answer.reference or what or "a request"
+    fields = {"gate": context.gate, "image": subject, "asked for": what, "mode": str(answer.mode)}
+    return Notice(
+        kind="gate",
+        title=f"{done} by the {context.gate} gate on {context.host}: {subject}",
+        text=f"{answer.reason} -> {answer.remedy}" if answer.remedy else answer.reason,
+        at=now,
+        fields={name: value for name, value in fields.items() if value},
+        about=f"{context.gate} {context.host} {subject} {answer.decision} {answer.reason}",
+    )
 
 
 def _rank(urgency: Urgency) -> int:

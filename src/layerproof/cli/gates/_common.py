@@ -72,12 +72,11 @@ def until(wrong: Callable[[], str]) -> str:
 
 def show_checks(app: App, gate: str, checks: Sequence[tuple[str, bool, str]]) -> int:
     """What was looked at; the exit code."""
-    good = all(passed for _, passed, _ in checks)
     if app.json:
-        found = [{"check": what, "passed": ok, "details": why} for what, ok, why in checks]
-        document = {"apiVersion": "layerproof/v1", "kind": "GateStatus", "gate": gate}
-        app.emit([{**document, "bites": good, "checks": found}])
+        from layerproof.report.tallies import status_document
+
+        app.emit([status_document(gate, checks)])
     else:
-        for what, passed, why in checks:
-            click.echo(f"{'yes' if passed else 'NO':<4}{what}: {why}")
-    return 0 if good else 1
+        for what, passed, details in checks:
+            click.echo(f"{'yes' if passed else 'NO':<4}{what}: {details}")
+    return 0 if all(passed for _, passed, _ in checks) else 1
