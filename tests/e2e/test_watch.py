@@ -107,9 +107,13 @@ def test_what_is_started_without_a_gate_is_found_within_seconds_and_killed(place
         until(lambda: watch.notices("reaction") != [])
         assert evil[:12] not in docker(place.engine, "ps", "-q")
         assert good[:12] in docker(place.engine, "ps", "-q")
+        until(lambda: {"start", "stop"} <= kinds(place.program))
     docker(place.engine, "rm", "-f", good, evil)
-    events = place.program.run("events", "list").documents
-    assert {"start", "stop"} <= {event["event"] for event in events if event["host"] == "node-1"}
+
+
+def kinds(program: Program) -> set[str]:
+    events = program.run("events", "list").documents
+    return {event["event"] for event in events if event["host"] == "node-1"}
 
 
 def test_trust_that_ends_while_it_runs_is_found_and_the_container_paused(place: Place) -> None:
