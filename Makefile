@@ -3,6 +3,7 @@
 #   make run     the demonstration, offline, in a few seconds
 #   make test    every test (installs Debian's test programs where it may)
 #   make lint    ruff and mypy
+#   make e2e-kubernetes  the Kubernetes gate before a real kube-apiserver, which it builds (Go)
 #   make bench   the benchmark beside Syft, on images built here (minutes, some 20 GB of disk)
 #   make clean   remove what the others made
 
@@ -12,7 +13,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 BENCH_STAMP := $(VENV)/.installed-bench
 
-.PHONY: run test lint bench lock clean
+.PHONY: run test lint bench lock clean e2e-kubernetes
 
 run: $(STAMP)
 	@$(BIN)/layerproof demo
@@ -21,6 +22,12 @@ run: $(STAMP)
 test: $(STAMP)
 	@scripts/setup-system.sh
 	$(BIN)/python -m pytest -n auto --dist loadfile $(PYTEST_ARGS)
+
+# Skipped, with its reason, where kube-apiserver cannot be built.
+e2e-kubernetes: $(STAMP)
+	@scripts/setup-system.sh
+	@scripts/build-kube-apiserver.sh || [ $$? = 2 ]
+	$(BIN)/python -m pytest -n 0 tests/e2e/test_kubernetes_gate.py $(PYTEST_ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -32,6 +39,7 @@ lint: $(STAMP)
 bench: $(BENCH_STAMP)
 	@scripts/setup-system.sh
 	$(BIN)/python bench/run.py $(BENCH_ARGS)
+	$(BIN)/python bench/service.py $(if $(findstring --write-docs,$(BENCH_ARGS)),--write-docs)
 
 $(STAMP): pyproject.toml requirements.lock scripts/setup-venv.sh
 	@PYTHON="$(PYTHON)" scripts/setup-venv.sh $(VENV) requirements.lock

@@ -13,7 +13,6 @@ import argparse
 import dataclasses
 import json
 import os
-import platform
 import shutil
 import sys
 import tempfile
@@ -26,12 +25,12 @@ from advisories import advisory_table, measure_advisories
 from bigfiles import write_image
 from images import BuildError, build_all, cache_folder
 from measure import CommandFailedError, Cost, Summary, alternate, run_once
+from pages import PAGE, machine, write_section
 from stages import Stages, machine_limit
 from verdicts import decision_table, false_findings, false_table, measure_decisions
 
 BIN = Path(sys.executable).parent
 RESULTS = Path(__file__).resolve().parent / "results"
-DOCS = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
 
 # The command lines. {image} is the folder of an OCI layout, {index} the file of an index.
 INDEX = (str(BIN / "layerproof"), "index", "--quiet", "oci:{image}", "--index", "{index}")
@@ -277,16 +276,6 @@ def flat_table(flatness: dict[int, Summary]) -> list[str]:
     return lines
 
 
-def machine() -> str:
-    """What the figures were taken on."""
-    model = platform.processor() or platform.machine()
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            model = line.partition(":")[2].strip()
-            break
-    return f"{os.cpu_count()} cores of {model}, Python {platform.python_version()}"
-
-
 def say(text: str) -> None:
     """Progress, on standard error."""
     sys.stderr.write(f"… {text}\n")
@@ -334,15 +323,14 @@ def write_results(
     file.write_text(json.dumps(document, indent=2) + "\n")
     say(f"figures in {file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file}")
     if docs:
-        DOCS.write_text(f"{DOCS_HEAD}\n```text\n{text}\n```\n")
-        say(f"table in {DOCS.name}")
+        write_section("images", INTRO, text)
+        say(f"table in {PAGE.name}")
 
 
-DOCS_HEAD = """# Benchmarks
+INTRO = """## Images and decisions
 
-Written by `make bench BENCH_ARGS=--write-docs`; run it for the figures of your machine. Wall and
-CPU are medians of alternating runs, everything in the page cache. CPU counts all processes of a
-contestant. Memory is the peak over all its processes, sampled in a run of its own: pages that
+Wall and CPU are medians of alternating runs, everything in the page cache. CPU counts all processes
+of a contestant. Memory is the peak over all its processes, sampled in a run of its own: pages that
 processes share count once (PSS), or the largest process's own peak where that is higher.
 """
 

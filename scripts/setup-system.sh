@@ -23,8 +23,11 @@ npm:npm:images with Node packages
 bsdtar:libarchive-tools:comparison with bsdtar
 zstd:zstd:layers compressed by zstd
 podman:podman:comparison with podman
+etcd:etcd-server:the Kubernetes gate
+wrk:wrk:the load on gates
 pg_ctlcluster:postgresql:the index on PostgreSQL
 rpmbuild:rpm:databases that rpm wrote
+wrk:wrk:the load of the benchmarks
 db5.3_load:db5.3-util:databases that Berkeley DB wrote
 '
 

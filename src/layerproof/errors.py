@@ -76,6 +76,13 @@ class WithdrawalError(UsageError):
     code = "bad-withdrawal"
 
 
+class ReviewError(UsageError):
+    """A question of the Kubernetes API server that cannot be read, or that may be read in two
+    ways."""
+
+    code = "bad-review"
+
+
 # --- sources: the image could not be fetched ---------------------------------------------------
 
 

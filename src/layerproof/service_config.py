@@ -8,6 +8,7 @@ registries:
 networks:
   - {cidr: 10.0.0.0/8, name: office}
 geoip: /usr/share/GeoIP/GeoLite2-Country.mmdb
+forwardedAddresses: [registry.example:5000]
 retention: {events: 400d, verdicts: 90d, jobs: 30d, images: 365d}
 requestsPerSecond: 5000
 oidc:
@@ -17,6 +18,7 @@ oidc:
   redirectUrl: https://layerproof.example/api/v1/login/callback
   roleClaim: groups
   roles: {layerproof-admins: admin, engineers: viewer}
+kubernetes: {…}    # see layerproof.gates.kubernetes.settings
 notify:
   - {kind: slack, urlFile: /run/secrets/slack-url, least: critical}
 """
@@ -28,11 +30,13 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from layerproof.engine.reconcile import Polled
 from layerproof.errors import LayerproofError, PolicyError, UsageError
+from layerproof.gates.kubernetes.settings import KubernetesSettings, read_kubernetes
 from layerproof.model.access import Role
-from layerproof.model.reference import parse_reference
+from layerproof.model.reference import is_registry, parse_reference
 from layerproof.monitors.networks import OwnNetwork
 from layerproof.policy.document import (
     MAX_BYTES,
@@ -42,8 +46,10 @@ from layerproof.policy.document import (
     Number,
     Problem,
     parse_document,
+    policy_error,
 )
 from layerproof.policy.nodes import Nodes
+from layerproof.rules.globs import check_glob
 from layerproof.service_notify import Told, read_told
 
 _PERIOD = re.compile(r"([1-9][0-9]{0,5})([smhd])")
@@ -91,14 +97,19 @@ class ServiceConfig:
     registries: tuple[Look, ...] = ()
     networks: tuple[OwnNetwork, ...] = ()
     geoip: Path | None = None
+    forwarded_addresses: frozenset[str] = (
+        frozenset()
+    )  # registries behind a proxy that names clients
     keep: Keep = field(default_factory=Keep)
     requests_per_second: int = 5000  # of one caller, in one process
     oidc: Oidc | None = None
+    kubernetes: KubernetesSettings = field(default_factory=KubernetesSettings)
     notify: tuple[Told, ...] = ()
 
 
 def load_service_config(file: Path | None) -> ServiceConfig:
-    """Read the file; without one, the defaults. Raises UsageError with every problem found."""
+    """Read the file; without one, the defaults. Raises UsageError; PolicyError with every problem
+    found."""
     if file is None:
         return ServiceConfig()
     try:
@@ -114,7 +125,7 @@ def load_service_config(file: Path | None) -> ServiceConfig:
 
 
 def parse_service_config(data: bytes, *, where: str) -> ServiceConfig:
-    """Raises UsageError with every problem found."""
+    """Raises PolicyError with every problem found."""
     problems: list[Problem] = []
     config = ServiceConfig()
     try:
@@ -124,17 +135,7 @@ def parse_service_config(data: bytes, *, where: str) -> ServiceConfig:
     except DocumentError as error:
         problems = [error.problem]
     if problems:
-        lines = [
-            f"{where}:{problem.place.line}:{problem.place.column}: {problem.message};"
-            f" {problem.remedy}"
-            for problem in sorted(problems, key=lambda p: p.place)
-        ]
-        raise PolicyError(
-            f"the service's file has {len(lines)} problem{'s' if len(lines) > 1 else ''}",
-            where=where,
-            remedy="see docs/reference/service.md",
-            problems=tuple(lines),
-        )
+        raise policy_error(problems, where)
     return config
 
 
@@ -147,26 +148,52 @@ class _Reader(Nodes):
                 "registries",
                 "networks",
                 "geoip",
+                "forwardedAddresses",
                 "retention",
                 "requestsPerSecond",
                 "oidc",
+                "kubernetes",
                 "notify",
             ),
         )
         geoip = self._text(keys, "geoip", "the path of an mmdb file", "")
+        forwarded = self.items(keys, "forwardedAddresses", _MOST_REGISTRIES, _check_host)
         return ServiceConfig(
-            registries=tuple(self._all(keys, "registries", _MOST_REGISTRIES, self._registry)),
+            registries=self._registries(keys),
             networks=tuple(self._all(keys, "networks", _MOST_NETWORKS, self._network)),
             geoip=Path(geoip) if geoip else None,
+            forwarded_addresses=frozenset(forwarded),
             keep=self._keep(keys),
             requests_per_second=self._count(keys, "requestsPerSecond", 1_000_000, 5000),
             oidc=self._oidc(keys["oidc"].value) if "oidc" in keys else None,
+            kubernetes=read_kubernetes(self, keys["kubernetes"].value)
+            if "kubernetes" in keys
+            else KubernetesSettings(),
             notify=tuple(self._all(keys, "notify", 20, lambda node: read_told(self, node))),
         )
+
+    def _registries(self, keys: Mapping[str, Item]) -> tuple[Look, ...]:
+        found = tuple(self._all(keys, "registries", _MOST_REGISTRIES, self._registry))
+        seen: set[str] = set()
+        for number, item in enumerate(found):
+            host = item.polled.host
+            if host and host in seen:
+                self.note(
+                    keys["registries"].value.value[number],
+                    f"the registry {host!r} stands twice",
+                    "name all its repositories in one place",
+                )
+            seen.add(host)
+        return found
 
     def _registry(self, node: Node) -> Look:
         keys = self.mapping(node, "a registry", ("host", "repositories", "interval", "newestTags"))
         host = self._text(keys, "host", "a host[:port]", None, node)
+        if host:
+            try:
+                _check_host(host)
+            except PolicyError as error:
+                self.note(keys["host"].value, error.message, error.remedy)
         repositories = self.items(keys, "repositories", 1000, _check_repository)
         if "repositories" not in keys:
             self.note(node, "repositories are missing", 'name some, or all: ["**"]')
@@ -204,12 +231,9 @@ class _Reader(Nodes):
         names = ("issuer", "clientId", "clientSecretFile", "redirectUrl", "roleClaim", "roles")
         keys = self.mapping(node, "oidc", names)
         secret = self._text(keys, "clientSecretFile", "the path of a file", "")
-        roles: dict[str, Role] = {}
-        if "roles" not in keys or not isinstance(keys["roles"].value.value, dict):
+        roles = self._roles(keys["roles"].value) if "roles" in keys else {}
+        if "roles" not in keys:
             self.note(node, "roles are missing", "write which value of the claim has which role")
-        else:
-            for name, item in keys["roles"].value.value.items():
-                roles[name] = self.word({name: item}, name, Role, Role.VIEWER)
         return Oidc(
             issuer=self._url(keys, "issuer", node),
             client_id=self._text(keys, "clientId", "a text", None, node),
@@ -218,6 +242,21 @@ class _Reader(Nodes):
             role_claim=self._text(keys, "roleClaim", "a claim's name", "groups"),
             roles=roles,
         )
+
+    def _roles(self, node: Node) -> dict[str, Role]:
+        if not isinstance(node.value, dict) or not node.value:
+            self.note(node, "roles is no mapping with entries", "write for example: admins: admin")
+            return {}
+        found: dict[str, Role] = {}
+        for name, item in node.value.items():
+            found[name] = self.word({name: item}, name, Role, Role.VIEWER)
+            if found[name] is Role.NOTIFIER:
+                self.note(
+                    item.value,
+                    "people are no notifiers: a notifier speaks for one registry",
+                    "write viewer, operator or admin; make a token for the registry",
+                )
+        return found
 
     # --- scalars ---
 
@@ -253,10 +292,9 @@ class _Reader(Nodes):
 
     def _url(self, keys: Mapping[str, Item], key: str, within: Node) -> str:
         text = self._text(keys, key, "a URL", None, within)
-        loopback = text.startswith(("http://127.0.0.1", "http://localhost", "http://[::1]"))
-        if text and not (text.startswith("https://") or loopback):
-            self.note(keys[key].value, f"{key} is not https", "logins need TLS")
-        return text.rstrip("/") if key == "issuer" else text
+        if text and not _secure(text):
+            self.note(keys[key].value, f"{key} is no https address", "logins need TLS")
+        return text
 
     def _count(self, keys: Mapping[str, Item], key: str, most: int, default: int) -> int:
         if key not in keys:
@@ -293,3 +331,26 @@ def _check_repository(text: str) -> None:
         good = False
     if not good:
         raise PolicyError(f"{text[:100]!r} is no repository", remedy='write "team/app" or "team/*"')
+    check_glob(f"/{text}")
+
+
+def _check_host(text: str) -> None:
+    """A host[:port], as references name it. Raises PolicyError."""
+    if not is_registry(text):
+        raise PolicyError(
+            f"{text[:100]!r} is no registry", remedy="write it as references do: host[:port]"
+        )
+
+
+def _secure(url: str) -> bool:
+    """Whether what is sent there is encrypted, or stays on this machine."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname
+    except ValueError:
+        return False
+    if not host or parts.username is not None:
+        return False
+    return parts.scheme == "https" or (
+        parts.scheme == "http" and host in ("127.0.0.1", "localhost", "::1")
+    )

@@ -18,10 +18,11 @@ from layerproof.errors import ImageNotFoundError, PolicyError, UnsupportedError,
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from layerproof.clusters.kubernetes import Kubernetes
     from layerproof.config import Settings
     from layerproof.engine.indexer import Indexer
     from layerproof.engine.intake import Intake
-    from layerproof.engine.ledger import Ledger
+    from layerproof.engine.ledger import Ledger, States
     from layerproof.engine.notices import Notifier, Urgency
     from layerproof.engine.onboarding import Onboarding
     from layerproof.engine.ports import Advisories, Clock, ImageSource, Index, Workers
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     from layerproof.sources.registry.docker_config import DockerConfig
     from layerproof.sources.registry.settings import RegistrySettings
     from layerproof.sources.registry.source import RegistrySource
+    from layerproof.sources.registry.tags import TagResolver
+    from layerproof.sources.registry.upstream import RegistryUpstream
     from layerproof.store.executor import Executor
 
 
@@ -104,6 +107,22 @@ def open_stores(settings: Settings) -> Stores:
     return Stores(SqlIndex(in_file), SqlLedger(in_file), SqlQueue(in_file, open_clock()))
 
 
+def open_states(settings: Settings) -> States:
+    """What decisions are held against before each answer, on a connection of its own."""
+    if settings.database:
+        extra("psycopg")
+        from layerproof.store.postgresql_states import PostgresStates
+
+        return PostgresStates(settings.database)
+    from layerproof.store.index import SqlIndex
+    from layerproof.store.ledger import SqlLedger
+    from layerproof.store.sqlite import SqliteExecutor
+    from layerproof.store.states import StatesAtOnce
+
+    executor = SqliteExecutor(settings.index)
+    return StatesAtOnce(SqlIndex(executor), SqlLedger(executor))
+
+
 def _executor(settings: Settings) -> Executor:
     if settings.database:
         extra("psycopg")
@@ -132,7 +151,7 @@ def open_intake(index: Index, queue: Queue, networks: Networks) -> Intake:
     """Where reported events arrive."""
     from layerproof.engine.intake import Intake
 
-    return Intake(index, queue, networks.country_of)
+    return Intake(index, queue, open_clock(), networks.country_of)
 
 
 def open_networks(config: ServiceConfig) -> Networks:
@@ -166,6 +185,48 @@ def open_catalog(host: str, settings: Settings) -> RegistryCatalog:
         credentials=_credentials(),
         settings=_registry_settings(settings),
     )
+
+
+def open_tags(settings: Settings, seconds: float) -> TagResolver:
+    """What tags name, for gates; to be made inside an event loop."""
+    from layerproof.sources.registry.tags import TagResolver
+
+    return TagResolver(
+        limits=settings.limits,
+        credentials=_credentials(),
+        settings=_impatient(_registry_settings(settings)),
+        seconds=seconds,
+    )
+
+
+def open_cluster(environ: Mapping[str, str], context: str = "") -> Kubernetes:
+    """The cluster that a kubeconfig names, or that we run in. Raises UsageError."""
+    from layerproof.clusters.kubernetes import Kubernetes, find_access
+
+    return Kubernetes(find_access(environ, context))
+
+
+def open_upstream(host: str, settings: Settings, *, passing: bool) -> RegistryUpstream:
+    """The registry behind the gateway; to be made inside an event loop."""
+    from layerproof.sources.registry.upstream import RegistryUpstream
+
+    return RegistryUpstream(
+        host,
+        limits=settings.limits,
+        credentials=_credentials(),
+        settings=_impatient(_registry_settings(settings)),
+        passing=passing,
+    )
+
+
+def _impatient(found: RegistrySettings) -> RegistrySettings:
+    """For gates, which somebody waits for."""
+    from dataclasses import replace
+
+    from layerproof.sources.registry.settings import Retry, Timeouts
+
+    timeouts = Timeouts(connect=3.0, read=5.0, document=6.0)
+    return replace(found, timeouts=timeouts, retry=Retry(attempts=2, backoff=0.1, longest_wait=1.0))
 
 
 def open_advisories(settings: Settings) -> Advisories | None:

@@ -1,9 +1,8 @@
 """What every index must do, whatever keeps it: one suite for memory, SQLite and SQLAlchemy."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import fields, replace
 from datetime import timedelta, timezone
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -30,7 +29,6 @@ from tests.contract.index_examples import (
     verdict_record,
     withdrawal,
 )
-from tests.postgres import fresh_database
 
 from layerproof.engine.ports import ContentsSummary, Hit, Index, PackageList
 from layerproof.model.contents import BlobRecord, Contents
@@ -40,44 +38,6 @@ from layerproof.model.facts import Context
 from layerproof.model.identity import Pusher
 from layerproof.model.image import Descriptor
 from layerproof.model.package import Package, PackageChangeKind, PackageType
-from layerproof.testing.index import MemoryIndex
-
-
-def memory(_: Path) -> Index:
-    return MemoryIndex()
-
-
-def sqlite(folder: Path) -> Index:
-    from layerproof.store.sqlite_index import open_sqlite
-
-    return open_sqlite(folder / "index.db")
-
-
-def sqlalchemy_on_sqlite(folder: Path) -> Index:
-    """The statements as SQLAlchemy runs them, on a schema made by the migrations."""
-    from layerproof.store.alchemy import SqlAlchemyExecutor
-    from layerproof.store.index import SqlIndex
-    from layerproof.store.migrate import sqlite_engine, upgrade
-
-    upgrade(folder / "index.db")
-    return SqlIndex(SqlAlchemyExecutor(sqlite_engine(folder / "index.db")))
-
-
-def postgresql(_: Path) -> Index:
-    from layerproof.store.postgresql import open_postgresql
-
-    return open_postgresql(fresh_database())
-
-
-KINDS: list[Callable[[Path], Index]] = [memory, sqlite, sqlalchemy_on_sqlite, postgresql]
-
-
-@pytest.fixture(params=KINDS, ids=lambda kind: kind.__name__)
-def index(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Index]:
-    opened: Index = request.param(tmp_path)
-    yield opened
-    opened.close()
-
 
 # --- contents ----------------------------------------------------------------------------------
 
@@ -704,6 +664,21 @@ def test_images_are_found_by_their_top_layer_once(index: Index) -> None:
     found = index.images_with_tops([bottom, top])
     assert {r.image.config_digest for r in found} == {base.config_digest, app.config_digest}
     assert len(found) == 2
+
+
+def test_a_name_tells_what_it_stood_for_the_newest_first(index: Index) -> None:
+    first, second = image("a"), image("ab")
+    named = first.reference
+    index.put_image(first, [], MONDAY, MONDAY)
+    index.put_image(second, [], TUESDAY, TUESDAY)
+    index.put_image(replace(first, reference="docker://registry.example/z:1"), [], WEDNESDAY)
+    index.put_image(replace(first, manifest_digest=None), [], WEDNESDAY)
+    found = index.builds_named([named, named, "docker://registry.example/none:1"], 5)
+    assert [(b.reference, b.manifest_digest, b.top, b.seen_at) for b in found] == [
+        (named, second.manifest_digest, second.top, TUESDAY),
+        (named, first.manifest_digest, first.top, MONDAY),
+    ]
+    assert len(index.builds_named([named], 2)) == 1  # the newest one has no manifest
 
 
 # --- withdrawals -------------------------------------------------------------------------------

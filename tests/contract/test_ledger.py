@@ -1,6 +1,8 @@
 """What every ledger must do: one suite for memory, SQLite and PostgreSQL."""
 
+import re
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -15,6 +17,7 @@ from layerproof.model.access import AccessToken, AuditRecord, Role
 from layerproof.model.amendment import MadeException, PolicyRevision
 from layerproof.model.gate import Cause, Mode, Tally
 from layerproof.model.verdict import Decision
+from layerproof.store.sqlite_sql import STATEMENTS
 from layerproof.testing.ledger import MemoryLedger
 
 
@@ -139,3 +142,82 @@ def test_old_answers_of_gates_are_pruned(ledger: Ledger) -> None:
     ledger.add_tallies([tally(), tally("b", last_at=TUESDAY)])
     assert ledger.prune_tallies(TUESDAY) == 1
     assert [t.reference for t in ledger.tallies()] == ["b"]
+
+
+def test_a_token_is_added_once_by_name_while_it_is_good(ledger: Ledger) -> None:
+    one = token("a")
+    assert ledger.add_token(one)
+    state = ledger.access_state()
+    again = replace(token("b"), name="a")
+    assert not ledger.add_token(again)
+    assert ledger.tokens() == [one]
+    assert ledger.access_state() == state
+    # After its end the name is free.
+    later = replace(again, created_at=TUESDAY, expires_at=TUESDAY + timedelta(days=1))
+    assert ledger.add_token(later)
+    assert ledger.tokens() == [one, later]
+
+
+def test_a_token_takes_the_place_of_another_or_nothing_changes(ledger: Ledger) -> None:
+    old, other = token("a"), token("b")
+    ledger.put_token(old)
+    ledger.put_token(other)
+    ended = replace(old, name="a (rotated)", revoked_at=TUESDAY, revoked_by="bob")
+    new = replace(token("c"), name="a")
+    assert not ledger.add_token(replace(new, name="b"), ended)
+    assert ledger.tokens() == [old, other]
+    assert ledger.add_token(new, ended)
+    assert ledger.tokens() == [ended, other, new]
+
+
+def test_of_two_policies_made_from_the_same_one_the_second_is_told(ledger: Ledger) -> None:
+    first = PolicyRevision(0, "first", "alice", MONDAY, "because")
+    assert ledger.add_policy(first, after=0)
+    (put,) = ledger.policies()
+    assert ledger.add_policy(replace(first, text="alice's"), after=put.id)
+    state = ledger.access_state()
+    assert not ledger.add_policy(replace(first, text="bob's"), after=put.id)
+    assert not ledger.add_policy(replace(first, text="bob's"), after=0)
+    assert ledger.access_state() == state
+    assert [revision.text for revision in ledger.policies(9)] == ["alice's", "first"]
+    assert ledger.add_policy(replace(first, text="bob's"))  # who names none, overrules
+
+
+def test_of_many_that_add_at_once_one_wins(ledger: Ledger) -> None:
+    def put(number: int) -> tuple[bool, bool]:
+        made = PolicyRevision(0, str(number), "alice", MONDAY, "because")
+        named = replace(token(f"t{number}"), name="ci")
+        return ledger.add_policy(made, after=0), ledger.add_token(named)
+
+    with ThreadPoolExecutor(6) as threads:
+        won = list(threads.map(put, range(6)))
+    assert sorted(policy for policy, _ in won) == [False] * 5 + [True]
+    assert sorted(named for _, named in won) == [False] * 5 + [True]
+    assert len(list(ledger.policies(9))) == 1
+    assert len(ledger.tokens()) == 1
+
+
+def test_the_audit_loses_nothing_and_changes_nothing_when_many_write(ledger: Ledger) -> None:
+    def write(number: int) -> None:
+        for n in range(10):
+            ledger.add_audit(record(f"{number}.{n}"))
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(write, range(4)))
+    found = ledger.audit(100).items
+    assert {item.action for item in found} == {f"{a}.{n}" for a in range(4) for n in range(10)}
+    ids = [item.id for item in found]
+    assert ids == sorted(ids, reverse=True)
+    ledger.add_audit(replace(found[-1], action="forged"))  # with the id of another
+    assert ledger.audit(100).items[1:] == found
+
+
+def test_no_statement_changes_or_deletes_a_row_of_the_audit() -> None:
+    touching = {
+        name: text for name, text in STATEMENTS.items() if re.search(r"\b(audit|policy_rev)", text)
+    }
+    assert set(touching) == {
+        "put_audit", "audit_page", "put_policy_revision", "policy_revisions",
+    }  # fmt: skip
+    for text in touching.values():
+        assert not re.search(r"\b(UPDATE|DELETE|REPLACE|CONFLICT)\b", text)

@@ -53,9 +53,10 @@ class Running:
 def service(
     folder: Path, environment: Mapping[str, str] | None = None, *arguments: str
 ) -> Iterator[Running]:
-    """`layerproof serve` on SQLite, in this folder."""
+    """`layerproof serve` in this folder; on SQLite, if the environment names no other index."""
     port = free_port()
-    variables = clean({"LAYERPROOF_INDEX": str(folder / "index.db"), **(environment or {})})
+    own = {"LAYERPROOF_INDEX": str(folder / "layerproof/index.db"), "XDG_DATA_HOME": str(folder)}
+    variables = clean({**own, **(environment or {})})
     command = [sys.executable, "-m", "layerproof.cli.main", "serve"]
     command += ["--listen", f"127.0.0.1:{port}", *arguments]
     with (folder / "service.log").open("ab") as log:
@@ -66,7 +67,7 @@ def service(
         url = f"http://127.0.0.1:{port}"
         until(lambda: process.poll() is not None or _alive(url))
         assert process.poll() is None, (folder / "service.log").read_text()
-        yield Running(url, (folder / "admin-token").read_text().strip(), process)
+        yield Running(url, _admin_token(folder, variables), process)
     finally:
         process.terminate()
         try:
@@ -74,6 +75,17 @@ def service(
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def _admin_token(folder: Path, variables: Mapping[str, str]) -> str:
+    file = folder / "layerproof/admin-token"
+    if file.exists():
+        return file.read_text().strip()
+    # On PostgreSQL, where several may start at once, the operator makes the first one.
+    command = [sys.executable, "-m", "layerproof.cli.main", "token", "create", "--quiet"]
+    command += ["--name", "tests", "--role", "admin"]
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
 
 
 def clean(more: Mapping[str, str]) -> dict[str, str]:

@@ -35,6 +35,7 @@ ROWS = (
         "testing",
         "feeds",
         "remote",
+        "clusters",
         "notifiers",
     },
     {"service_notify"},

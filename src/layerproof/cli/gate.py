@@ -9,6 +9,8 @@ import click
 _GATES = {
     "docker": "An authorization plugin of the Docker Engine.",
     "containerd": "An image verifier of containerd.",
+    "kubernetes": "Admission webhooks of Kubernetes.",
+    "registry": "A gateway in front of a registry.",
     "report": "What gates answered, and what they would refuse.",
 }
 

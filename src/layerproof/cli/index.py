@@ -12,7 +12,8 @@ from layerproof.cli.app import App, platform_option, shared
 from layerproof.errors import UsageError
 
 if TYPE_CHECKING:
-    from layerproof.engine.ports import Index
+    from layerproof.engine.ports import ImageRecord, Index
+    from layerproof.engine.transfer import Copied
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -105,11 +106,19 @@ def export(app: App, file: Path, names: tuple[str, ...], with_word: bool) -> int
         raise UsageError("the file exists already", where=str(file), remedy="name another one")
     from layerproof.store.sqlite_index import open_sqlite
 
-    target = open_sqlite(file)
+    records = _records(app.index, names)
+    part = file.with_name(f"{file.name}.part")  # so that half an export is never taken for one
+    _remove(part)
+    target = open_sqlite(part)
     try:
-        return _copy(app, app.index, target, names, word=with_word)
+        target.state()  # an export of nothing is an index too
+        copied = _copy(app, app.index, target, records, word=with_word)
+        target.close()
+        part.rename(file)
     finally:
         target.close()
+        _remove(part)
+    return _tell(app, copied, word=with_word)
 
 
 @command.command(name="import")
@@ -128,21 +137,23 @@ def import_(app: App, file: Path, names: tuple[str, ...], with_word: bool) -> in
     \b
     layerproof index import air-gap.db
     """
-    if not file.exists():
-        raise UsageError("there is no such file", where=str(file), remedy="check the path")
-    from layerproof.store.sqlite_index import open_sqlite
+    from layerproof.engine.transfer import check
+    from layerproof.store.sqlite_export import open_export
 
-    source = open_sqlite(file)
-    try:
-        return _copy(app, source, app.index, names, word=with_word)
-    finally:
-        source.close()
+    with open_export(file) as source:
+        records = _records(source, names)
+        check(source, source.images() if records is None else records, word=with_word)
+        copied = _copy(app, source, app.index, records, word=with_word)
+    return _tell(app, copied, word=with_word)
 
 
-def _copy(app: App, source: Index, target: Index, names: tuple[str, ...], *, word: bool) -> int:
-    from layerproof.engine.ports import ImageRecord
-    from layerproof.engine.transfer import copy
+def _remove(file: Path) -> None:
+    for end in ("", "-wal", "-shm"):
+        file.with_name(file.name + end).unlink(missing_ok=True)
 
+
+def _records(source: Index, names: tuple[str, ...]) -> list[ImageRecord] | None:
+    """The images of these names; None for all that there are."""
     records: list[ImageRecord] = []
     for name in names:
         from layerproof.wiring import read_reference
@@ -153,12 +164,24 @@ def _copy(app: App, source: Index, target: Index, names: tuple[str, ...], *, wor
                 "no image is known by this name", where=name, remedy="name it as it was indexed"
             )
         records += found
+    return records if names else None
+
+
+def _copy(
+    app: App, source: Index, target: Index, records: list[ImageRecord] | None, *, word: bool
+) -> Copied:
+    from layerproof.analysis.current import CURRENT
+    from layerproof.engine.transfer import copy
 
     def tell(count: int) -> None:
         if app.shows_progress and count % 10 == 0:
             click.echo(f"\r{count} images", nl=False, err=True)
 
-    copied = copy(source, target, records or source.images(), word=word, progress=tell)
+    chosen = source.images() if records is None else records
+    return copy(source, target, chosen, analysers=CURRENT, word=word, progress=tell)
+
+
+def _tell(app: App, copied: Copied, *, word: bool) -> int:
     if app.json:
         from layerproof.report.service_documents import numbers_document
 

@@ -97,6 +97,28 @@ def containerd(app: App, address: str, **options: Any) -> int:
     return _run(app, lambda: open_containerd(address, app.settings), **options)
 
 
+@command.command()
+@click.option("--context", default="", help="Of the kubeconfig; default: the current one.")
+@_options
+@shared
+def kubernetes(app: App, context: str, **options: Any) -> int:
+    """Watch the pods of a cluster: the one that KUBECONFIG names, or that this runs in.
+
+    The host of an event is the node. Exit code of --once: 0 when everything that runs is admitted,
+    1 otherwise.
+
+    \b
+    layerproof watch kubernetes
+    layerproof watch kubernetes --context production --once --output json
+    """
+    import os
+
+    from layerproof.monitors.kubernetes import KubernetesRuntime
+    from layerproof.wiring import open_cluster
+
+    return _run(app, lambda: KubernetesRuntime(open_cluster(os.environ, context)), **options)
+
+
 def _run(
     app: App,
     runtime: Callable[[], Runtime],

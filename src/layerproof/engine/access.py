@@ -12,6 +12,7 @@ from hashlib import sha256
 from layerproof.engine.ledger import Ledger
 from layerproof.errors import AccessError
 from layerproof.model.access import AccessToken, Role
+from layerproof.model.reference import is_registry
 
 PREFIX = "lp_"
 SECRET_BYTES = 32
@@ -56,12 +57,46 @@ def issue(
             where="registry",
             remedy="name its host[:port], as references do, for the role notifier",
         )
-    if any(token.name == name and token.active(now) for token in ledger.tokens()):
+    if registry and not is_registry(registry):
         raise AccessError(
-            f"there is a token named {name!r} already",
-            where="name",
-            remedy="take another name, revoke that one, or rotate it",
+            f"{registry[:100]!r} is no registry",
+            where="registry",
+            remedy="name its host[:port], as references do: registry.example:5000",
         )
+    issued = _made(name, role, by, now, now + timedelta(days=days), random, registry)
+    _add(ledger, issued, None)
+    return issued
+
+
+def rotate(
+    ledger: Ledger, identity: str, *, by: str, now: datetime, grace: timedelta, random: bytes
+) -> Issued:
+    """A new token in place of one that is good; the old one ends after `grace`. Both or neither:
+    nobody is left without a token. Raises AccessError."""
+    old = find(ledger, identity)
+    if not old.active(now) or old.revoked_at is not None:
+        raise AccessError(
+            f"the token {old.name!r} is not good any more, or ends already",
+            where=identity,
+            remedy="make a new one: there is nothing to rotate",
+        )
+    ending = min(old.expires_at, now + max(grace, timedelta()))
+    ended = replace(old, revoked_by=by, revoked_at=ending, name=f"{old.name} (rotated)")
+    lasts = max(old.expires_at - old.created_at, timedelta(days=1))
+    issued = _made(old.name, old.role, by, now, now + lasts, random, old.registry)
+    _add(ledger, issued, ended)
+    return issued
+
+
+def _made(
+    name: str,
+    role: Role,
+    by: str,
+    now: datetime,
+    expires_at: datetime,
+    random: bytes,
+    registry: str,
+) -> Issued:
     if len(random) != ID_BYTES + SECRET_BYTES:
         raise ValueError("not as many random bytes as a token needs")
     identity = random[:ID_BYTES].hex()
@@ -74,38 +109,19 @@ def issue(
         digest=digest_of(text),
         created_by=by,
         created_at=now,
-        expires_at=now + timedelta(days=days),
+        expires_at=expires_at,
         registry=registry,
     )
-    ledger.put_token(token)
     return Issued(text, token)
 
 
-def rotate(
-    ledger: Ledger, identity: str, *, by: str, now: datetime, grace: timedelta, random: bytes
-) -> Issued:
-    """A new token in place of one that is good; the old one ends after `grace`. Raises
-    AccessError."""
-    old = find(ledger, identity)
-    if not old.active(now):
+def _add(ledger: Ledger, issued: Issued, instead_of: AccessToken | None) -> None:
+    if not ledger.add_token(issued.token, instead_of):
         raise AccessError(
-            f"the token {old.name!r} is not good any more",
-            where=identity,
-            remedy="make a new one: there is nothing to rotate",
+            f"there is a token named {issued.token.name!r} already",
+            where="name",
+            remedy="take another name, revoke that one, or rotate it",
         )
-    ending = min(old.expires_at, now + grace)
-    ledger.put_token(replace(old, revoked_by=by, revoked_at=ending, name=f"{old.name} (rotated)"))
-    days = max((old.expires_at - old.created_at).days, 1)
-    return issue(
-        ledger,
-        name=old.name,
-        role=old.role,
-        by=by,
-        now=now,
-        days=days,
-        random=random,
-        registry=old.registry,
-    )
 
 
 def revoke(ledger: Ledger, identity: str, *, by: str, now: datetime) -> AccessToken:

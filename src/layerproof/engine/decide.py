@@ -180,6 +180,8 @@ def _aging(facts: ImageFacts) -> Iterable[datetime]:
     yield from _of_advisories(facts)
     for record in sorted(facts.builds, key=lambda r: r.added_at)[1:]:  # newer than another
         yield record.added_at
+    for build in facts.named:
+        yield from (pusher.first_at for pusher in build.pushers)
     for known in (known for images in facts.tops.values() for known in images):
         yield from (pusher.first_at for pusher in known.pushers)
         made = made_at(known)

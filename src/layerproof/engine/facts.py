@@ -14,14 +14,22 @@ from layerproof.errors import ManifestError, ReferenceSyntaxError
 from layerproof.model.change import ChangeSet
 from layerproof.model.contents import ChainRecord
 from layerproof.model.digest import ChainId, DiffId, Digest
-from layerproof.model.facts import COMMAND_LINE, Context, ImageFacts, KnownImage, LayerFacts
+from layerproof.model.facts import (
+    COMMAND_LINE,
+    Context,
+    ImageFacts,
+    KnownImage,
+    LayerFacts,
+    NamedBuild,
+)
 from layerproof.model.image import Image, Layer
 from layerproof.model.ownership import PackageScript
 from layerproof.model.trust import TrustRecord
 from layerproof.oci import changecodec
 from layerproof.rules.claims import Claim, claims, starts_with_history
 
-_MOST_BUILDS = 50  # builds of a claimed name that are compared
+_MOST_BUILDS = 50  # builds of a name that are compared
+_MOST_NAMES = 20  # names of images below that are looked up
 
 
 def gather(
@@ -61,6 +69,7 @@ def gather(
         from layerproof.engine.advice import gather_advice  # here: it loads the matching
 
         advice = gather_advice(advisories, image, found, changes, first=base)
+    tops = _tops(index, image)
     return ImageFacts(
         image=image,
         layers=layers,
@@ -69,7 +78,8 @@ def gather(
         claimed=_claimed(index, image),
         near=() if active else _near(index, image, trust),
         below=_below(index, image, active),
-        tops=_tops(index, image),
+        tops=tops,
+        named=_named(index, image, tops),
         builds=_builds(index, trust),
         context=context,
         advice=advice,
@@ -118,6 +128,17 @@ def _tops(index: Index, image: Image) -> dict[ChainId, tuple[KnownImage, ...]]:
         if top is not None:
             found[top] = (*found.get(top, ()), known)
     return found
+
+
+def _named(
+    index: Index, image: Image, tops: Mapping[ChainId, tuple[KnownImage, ...]]
+) -> tuple[NamedBuild, ...]:
+    """What the names of the images below stand for, and who pushed that."""
+    below = (known for top, images in tops.items() if top != image.top for known in images)
+    names = list(dict.fromkeys(name for known in below for name in known.names))[:_MOST_NAMES]
+    builds = index.builds_named([name for name in names if "@" not in name], _MOST_BUILDS)
+    pushers = index.pushers_of_images({build.manifest_digest for build in builds})
+    return tuple(replace(b, pushers=pushers.get(b.manifest_digest, ())) for b in builds)
 
 
 def _builds(index: Index, trust: Collection[TrustRecord]) -> tuple[TrustRecord, ...]:

@@ -6,17 +6,21 @@
 2. A push, a start and a sighting name an image that is to be indexed and judged. A pull, a mount
    and a deletion do not.
 3. Whence somebody pushed or pulled becomes a country, or the operator's name of an own network.
+4. An event that is said to come from the future happened now; what was said stands in its details.
+   Else a clock that is wrong would make an image the newest of its tag for as long as it is wrong.
 """
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
-from layerproof.engine.ports import Index
+from layerproof.engine.ports import Clock, Index
 from layerproof.engine.queue import Queue
 from layerproof.model.event import Event, EventKind
 from layerproof.model.job import Priority, Wanted
 
 INDEX = "index"  # the kind of job
+AHEAD = timedelta(minutes=5)  # by so much two clocks may differ
 _PRIORITIES = {
     EventKind.PUSH: Priority.PUSHED,
     EventKind.START: Priority.STARTED,
@@ -38,15 +42,20 @@ class Intake:
 
     index: Index
     queue: Queue
+    clock: Clock
     country_of: Callable[[str], str] = lambda _address: ""
 
     def accept(self, events: Sequence[Event]) -> Accepted:
         """Write them down and queue what follows. Raises IndexUnavailableError: report again."""
-        placed = [self._placed(event) for event in events]
+        now = self.clock.now()
+        placed = [self._placed(event, now) for event in events]
         new = self.index.put_events(placed)
         return Accepted(new, self.queue.put(list(wanted(placed))))
 
-    def _placed(self, event: Event) -> Event:
+    def _placed(self, event: Event, now: datetime) -> Event:
+        if event.at > now + AHEAD:
+            claimed = {"claimedAt": event.at.isoformat()}
+            event = replace(event, at=now, details={**event.details, **claimed})
         if event.country or not event.address:
             return event
         return replace(event, country=self.country_of(event.address))

@@ -17,6 +17,10 @@ class Ledger(Protocol):
     def put_token(self, token: AccessToken) -> None:
         """Insert, or replace the one of the same id."""
 
+    def add_token(self, token: AccessToken, instead_of: AccessToken | None = None) -> bool:
+        """Insert a new one, and replace `instead_of` by what it is from now on, both or neither.
+        False, and nothing is done, where another token has the name and is good."""
+
     def tokens(self) -> list[AccessToken]:
         """All, the oldest first; dead ones too."""
 
@@ -31,8 +35,9 @@ class Ledger(Protocol):
         """Some of it, newest first."""
 
     # --- policy ---
-    def add_policy(self, revision: PolicyRevision) -> None:
-        """Append; `id` is given by the ledger."""
+    def add_policy(self, revision: PolicyRevision, after: int | None = None) -> bool:
+        """Append; `id` is given by the ledger. `after`: only if this is the newest one's id (0:
+        there is none), else nothing is done. Whether it was."""
 
     def policies(self, limit: int = 1) -> Sequence[PolicyRevision]:
         """The newest ones, newest first."""
@@ -59,3 +64,10 @@ class Ledger(Protocol):
 
     def close(self) -> None:
         """Close connections."""
+
+
+class States(Protocol):
+    """What every answer is held against; read on an event loop, thousands of times a second."""
+
+    async def read(self) -> tuple[str, str]:
+        """`Index.state` and `Ledger.access_state`. Raises IndexUnavailableError."""

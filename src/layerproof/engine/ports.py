@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Protocol
 
-from layerproof.model.activity import Activity
+from layerproof.model.activity import Activity, Deed
 from layerproof.model.contents import BlobRecord, ChainRecord, Contents
 from layerproof.model.digest import ChainId, DiffId, Digest
 from layerproof.model.event import Event
+from layerproof.model.facts import NamedBuild
 from layerproof.model.identity import Account, Pusher
 from layerproof.model.image import Descriptor, Image, Layer, Platform
 from layerproof.model.ownership import PackageScript
@@ -70,6 +71,14 @@ class ImageRecord:
     image: Image
     names: tuple[str, ...]  # every reference under which it was seen, newest first
     indexed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """An image as it was presented under one name, and when that name last stood for it."""
+
+    image: Image
+    seen_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,8 +216,15 @@ class Index(Protocol):
     def image_by_config(self, digest: Digest) -> ImageRecord | None:
         """By config digest."""
 
+    def sightings_of(self, config_digest: Digest) -> list[Sighting]:
+        """All of one image, under every name, the oldest first."""
+
     def images_by_name(self, reference: str) -> list[ImageRecord]:
         """Every image seen under this reference, newest first."""
+
+    def builds_named(self, references: Collection[str], most: int) -> list[NamedBuild]:
+        """What each of these names stood for, the newest first, at most so many of each; without
+        what has no manifest or no layer. Pushers are left out."""
 
     def images(self) -> Iterator[ImageRecord]:
         """All of them, newest first, streamed."""
@@ -286,6 +302,13 @@ class Index(Protocol):
         self, manifests: Collection[Digest]
     ) -> Mapping[Digest, tuple[Activity, ...]]:
         """By manifest digest, likewise; the index need not know the image."""
+
+    def deeds(self) -> Iterator[Deed]:
+        """All activity, streamed, in no order."""
+
+    def put_deeds(self, deeds: Sequence[Deed]) -> int:
+        """At least this was done: the earlier beginning, the later end and the larger count of
+        what is there and what is put. How many of these say more than was there."""
 
     def accounts(self) -> list[Account]:
         """Every account that did something, by registry and name."""

@@ -19,6 +19,7 @@ from layerproof.errors import (
     ImageNotFoundError,
     LayerproofError,
     LimitExceededError,
+    PolicyError,
     UnsupportedError,
     UsageError,
 )
@@ -31,6 +32,7 @@ LONGEST_DELAY = timedelta(hours=1)
 ALIVE = timedelta(seconds=10)  # how often a worker says that it lives
 STALLED = timedelta(seconds=40)  # without a word for so long, it does not
 
+# A policy with a mistake is mended some time, and what was pushed meanwhile is judged then.
 # A registry may show a manifest to nobody for a moment after it announced it; hence the delay of
 # the first tries. Bytes that contradict themselves, or are too large, will not change.
 _LASTING = (CorruptImageError, LimitExceededError, UnsupportedError, UsageError)
@@ -90,7 +92,8 @@ class Queue(Protocol):
 
 def next_try(error: LayerproofError, attempts: int, now: datetime) -> datetime | None:
     """When to try again after `attempts` tries; None: never."""
-    if isinstance(error, _LASTING) or attempts >= MOST_ATTEMPTS:
+    lasting = isinstance(error, _LASTING) and not isinstance(error, PolicyError)
+    if lasting or attempts >= MOST_ATTEMPTS:
         return None
     if isinstance(error, _SOON_LASTING) and attempts >= _SOON:
         return None

@@ -6,27 +6,33 @@ A tag whose digest was not seen there before is a sighting: nobody knows who pus
 
 Registries tell nothing about the age of a tag. Newest are tags without a number (`latest`, `main`),
 then those whose numbers are highest, as people read them: 1.10 is newer than 1.9.
+
+What a registry lists is hostile: what is no name is told and passed over, and nothing that one
+repository holds keeps the others from being looked at.
 """
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
 from layerproof.engine.intake import Accepted, Intake
 from layerproof.engine.queue import CancelledError
-from layerproof.errors import SourceError
+from layerproof.errors import LayerproofError
 from layerproof.model.digest import Digest
 from layerproof.model.event import Event, EventKind
+from layerproof.model.reference import is_repository, is_tag
 from layerproof.rules.globs import GlobSet
 
+MOST_TOLD = 100  # failures of one look that are told; all are counted
 _NUMBERS = re.compile(r"\d{1,18}")
+_EARLY = re.compile(r"(?<=\d)[-._]?(?:rc|alpha|beta|a|b|dev|pre|snapshot)(?![a-z])", re.IGNORECASE)
 
 
 class Catalog(Protocol):
-    """What a registry says that it holds. Raises SourceError. Nothing of it is believed: digests
-    are checked when an image is fetched."""
+    """What a registry says that it holds. Raises LayerproofError. Nothing of it is believed: names
+    may be no names, and digests are checked when an image is fetched."""
 
     def repositories(self) -> Iterator[str]:
         """All that this account may list."""
@@ -49,12 +55,27 @@ class Polled:
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """What one look brought. `failed`: repository or tag → why."""
+    """What one look brought. `failed`: repository or tag → why, the first MOST_TOLD of them."""
 
     repositories: int
     tags: int
     accepted: Accepted
     failed: tuple[tuple[str, str], ...]
+    failures: int
+
+
+@dataclass(slots=True)
+class _Failures:
+    told: list[tuple[str, str]] = field(default_factory=list)
+    count: int = 0
+
+    def add(self, where: str, why: str) -> None:
+        self.count += 1
+        if len(self.told) < MOST_TOLD:
+            self.told.append((where, why))
+
+    def add_name(self, name: str, what: str) -> None:
+        self.add(ascii(name[:100]), f"what the registry lists is no {what}")
 
 
 def look(
@@ -64,20 +85,21 @@ def look(
     now: datetime,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Looked:
-    """Look at every repository once. What cannot be read is told, and hinders nothing else; raises
-    SourceError if not even the list of repositories can be read."""
-    repositories = list(_repositories(catalog, polled))
+    """Look at every repository once. What cannot be read is told, and hinders nothing else. Raises
+    LayerproofError if no repository is known because their list cannot be read."""
+    failures = _Failures()
+    repositories = _repositories(catalog, polled, failures)
     tags = new = jobs = 0
-    failed: list[tuple[str, str]] = []
     for repository in repositories:
         if cancelled():
             raise CancelledError("the look at the registry was cancelled", where=polled.host)
-        events, broken = _sightings(catalog, polled, repository, now)
-        failed += broken
+        events = _sightings(catalog, polled, repository, now, failures)
         tags += len(events)
         accepted = intake.accept(events)
         new, jobs = new + accepted.events, jobs + accepted.jobs
-    return Looked(len(repositories), tags, Accepted(new, jobs), tuple(failed))
+    return Looked(
+        len(repositories), tags, Accepted(new, jobs), tuple(failures.told), failures.count
+    )
 
 
 def newest(tags: Sequence[str], count: int) -> list[str]:
@@ -87,39 +109,55 @@ def newest(tags: Sequence[str], count: int) -> list[str]:
 
 def _age(tag: str) -> tuple[object, ...]:
     """Smaller is newer."""
-    numbers = [-int(number) for number in _NUMBERS.findall(tag)]
-    # 1.2 is newer than 1.2-rc1, and has fewer numbers: the end of a list is older than any number
-    return (bool(numbers), [*numbers, 1], tag)
+    final, *early = _EARLY.split(tag, maxsplit=1)
+    numbers = [-int(number) for number in _NUMBERS.findall(final)]
+    # Where one list of numbers ends, the other goes on: 1.2.1 is newer than 1.2, that than 1.2-rc1.
+    ending = [2, *(-int(number) for number in _NUMBERS.findall(early[0])), 1] if early else [1]
+    return (bool(numbers), [*numbers, *ending], tag)
 
 
-def _repositories(catalog: Catalog, polled: Polled) -> Iterator[str]:
+def _repositories(catalog: Catalog, polled: Polled, failures: _Failures) -> list[str]:
     globs = [name for name in polled.repositories if "*" in name or "?" in name]
-    yield from (name for name in polled.repositories if name not in globs)
-    if globs:
-        wanted = GlobSet(globs)
-        plain = set(polled.repositories)
+    found = dict.fromkeys(name for name in polled.repositories if name not in globs)
+    if not globs:
+        return list(found)
+    wanted = GlobSet(f"/{polled.host}/{glob}" for glob in globs)  # as patterns of images are
+    try:
         for name in catalog.repositories():
-            if name not in plain and wanted.match(name.encode()) is not None:
-                yield name
+            if not is_repository(name):
+                failures.add_name(name, "repository's name")
+            elif wanted.match(f"{polled.host}/{name}".encode()) is not None:
+                found[name] = None
+    except LayerproofError as error:
+        if not found:
+            raise
+        failures.add(polled.host, error.message)
+    return list(found)
 
 
 def _sightings(
-    catalog: Catalog, polled: Polled, repository: str, now: datetime
-) -> tuple[list[Event], list[tuple[str, str]]]:
+    catalog: Catalog, polled: Polled, repository: str, now: datetime, failures: _Failures
+) -> list[Event]:
+    tags = []
     try:
-        tags = catalog.tags(repository)
-    except SourceError as error:
-        return [], [(repository, error.message)]
-    events, failed = [], []
+        for tag in catalog.tags(repository):
+            if is_tag(tag):
+                tags.append(tag)
+            else:
+                failures.add_name(tag, "tag")
+    except LayerproofError as error:
+        failures.add(repository, error.message)
+        return []
+    events = []
     for tag in newest(tags, polled.newest_tags):
         try:
             digest = catalog.digest_of(repository, tag)
-        except SourceError as error:
-            failed.append((f"{repository}:{tag}", error.message))
+        except LayerproofError as error:
+            failures.add(f"{repository}:{tag}", error.message)
             continue
         if digest is not None:
             events.append(_sighting(polled.host, repository, tag, digest, now))
-    return events, failed
+    return events
 
 
 def _sighting(host: str, repository: str, tag: str, digest: Digest, now: datetime) -> Event:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from layerproof.model.digest import ChainId, Digest
 from layerproof.model.event import EventKind
 
 
@@ -23,6 +24,15 @@ class Activity:
     first_at: datetime
     last_at: datetime
     count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """Activity, and what it was done with: an image, a layer, or both."""
+
+    manifest_digest: Digest | None
+    chain_id: ChainId | None
+    activity: Activity
 
 
 @dataclass(frozen=True, slots=True)

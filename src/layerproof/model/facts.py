@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from layerproof.model.change import ChangeSet
-from layerproof.model.digest import ChainId
+from layerproof.model.digest import ChainId, Digest
 from layerproof.model.identity import Identity, Pusher
 from layerproof.model.image import Image, Layer
 from layerproof.model.ownership import NO_INTEGRITY, Integrity, PackageScript
@@ -51,6 +51,17 @@ class KnownImage:
 
 
 @dataclass(frozen=True, slots=True)
+class NamedBuild:
+    """What a name stood for at a time."""
+
+    reference: str
+    manifest_digest: Digest
+    top: ChainId
+    seen_at: datetime  # when the name stood for it last
+    pushers: tuple[Pusher, ...] = ()  # of this very image, under whatever name
+
+
+@dataclass(frozen=True, slots=True)
 class Context:
     """Where a decision is asked for. None: the gate does not know it. `labels` are those of the
     workload; what stands inside an image is its author's word."""
@@ -87,6 +98,8 @@ class ImageFacts:
     tops: Mapping[ChainId, tuple[KnownImage, ...]] = field(default_factory=dict)
     # trust records with the name of one in `trust`
     builds: tuple[TrustRecord, ...] = ()
+    # what the names of the images in `tops` that this one is built on stand for, the newest first
+    named: tuple[NamedBuild, ...] = ()
     identities: Mapping[str, Identity] = field(default_factory=dict)  # the policy's: evaluator
     # sha256 of those scripts of its layers that layers of images that are trusted now have, too,
     # and how many of these layers there are

@@ -22,9 +22,9 @@ class Cursor:
     def parse(cls, text: str) -> "Cursor":
         """Back from text. Raises ValueError."""
         at, _, key = text.partition(".")
-        if not (0 < len(at) <= 16 and 0 < len(key) <= 16):
-            raise ValueError("not a cursor")
-        return cls(_hex(at), _hex(key))
+        before_1970 = at[:1] == "-"
+        moment = _hex(at[before_1970:])
+        return cls(-moment if before_1970 else moment, _hex(key))
 
 
 # Before the first page.
@@ -32,7 +32,7 @@ NEWEST = Cursor((1 << 63) - 1, (1 << 63) - 1)
 
 
 def _hex(text: str) -> int:
-    if not set(text) <= set("0123456789abcdef"):
+    if not 0 < len(text) <= 16 or not set(text) <= set("0123456789abcdef"):
         raise ValueError("not a cursor")
     found = int(text, 16)
     if found >= 1 << 63:

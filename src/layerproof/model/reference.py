@@ -127,6 +127,24 @@ def parse_name(text: str) -> Reference:
     return _named(DOCKER, text, text)
 
 
+def is_repository(text: str) -> bool:
+    """Whether a registry can have a repository of this name."""
+    return len(text) <= _MAX_REPOSITORY and _REPOSITORY.fullmatch(text) is not None
+
+
+def is_tag(text: str) -> bool:
+    """Whether an image can have this tag."""
+    return _TAG.fullmatch(text) is not None
+
+
+def is_registry(text: str) -> bool:
+    """Whether a reference can name this host[:port]: `docker://TEXT/x` is an image there."""
+    try:
+        return parse_reference(f"docker://{text}/x").host == text
+    except ReferenceSyntaxError:
+        return False
+
+
 def _named(transport: str, name: str, text: str) -> Reference:
     """HOST/NAME[:TAG][@DIGEST] with Docker's defaults (distribution/reference, normalize.go)."""
     name, digest = _split_digest(name, text)
@@ -173,7 +191,7 @@ def _check_name(host: str, repository: str, text: str) -> None:
             "a repository name has no capital letters",
             f"did you mean {repository.lower()[:100]}?",
         )
-    if len(repository) > _MAX_REPOSITORY or not _REPOSITORY.fullmatch(repository):
+    if not is_repository(repository):
         raise _error(
             text,
             f"{repository[:100]!r} is not a repository name",

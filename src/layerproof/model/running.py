@@ -16,15 +16,16 @@ class Running:
     """
 
     id: str
-    runtime: str  # "docker", "containerd"
+    runtime: str  # "docker", "containerd", "kubernetes"
     started_at: datetime | None  # aware, UTC
     name: str = ""
     image: str = ""  # what it was started as: a name may mean something else by now
-    namespace: str = ""  # of containerd
+    namespace: str = ""  # of containerd, or of Kubernetes
     identity: Digest | None = None  # the image: config, manifest or index digest
     top: ChainId | None = None
     references: tuple[str, ...] = ()  # registry references with digests, the best one first
     labels: Mapping[str, str] = field(default_factory=dict)  # the workload's, not the image's
+    host: str = ""  # where it runs; "": where it is watched
 
     @property
     def key(self) -> str:

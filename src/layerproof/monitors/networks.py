@@ -1,10 +1,11 @@
 """Whence an address is: the operator's own networks first, then any mmdb that the operator names.
 
 Source: MaxMind DB File Format Specification 2.0. Databases differ in what they call a country:
-`country.iso_code` (MaxMind, DB-IP), `country_code` or `country` (IPinfo, others).
+`country.iso_code` (MaxMind, DB-IP), `country_code`, or `country`, a code or a name (IPinfo).
 """
 
 import ipaddress
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from layerproof.errors import UsageError
+
+_log = logging.getLogger(__name__)
 
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -51,6 +54,10 @@ class Networks:
             return _country(self._reader.get(str(address)))
         except ValueError:  # an IPv6 address in a database of IPv4 ones
             return ""
+        except RuntimeError as error:  # maxminddb.InvalidDatabaseError is one
+            # Whence somebody came is worth less than that he came: the event is kept.
+            _log.error("the address database is damaged: %s", error)
+            return ""
 
 
 def parse_address(text: str) -> _Address | None:
@@ -72,10 +79,11 @@ def _country(record: Any) -> str:
     if not isinstance(record, Mapping):
         return ""
     country = record.get("country") or record.get("registered_country")
-    found = country.get("iso_code") if isinstance(country, Mapping) else country
-    found = found or record.get("country_code")
-    good = isinstance(found, str) and len(found) == 2 and found.isascii() and found.isalpha()
-    return str(found).upper() if good else ""
+    named = country.get("iso_code") if isinstance(country, Mapping) else country
+    for found in (named, record.get("country_code")):
+        if isinstance(found, str) and len(found) == 2 and found.isascii() and found.isalpha():
+            return found.upper()
+    return ""
 
 
 def _open(database: Path) -> Any:

@@ -272,6 +272,11 @@ def parse_manifest(
     return _parse_image_manifest(document, media_type, where, limits)
 
 
+def is_layer_type(media_type: str) -> bool:
+    """Whether runtimes unpack what is stored under this media type."""
+    return _LAYER_TYPE.fullmatch(media_type) is not None or "tar" in media_type.lower()
+
+
 def _agreed_type(document: Mapping[str, object], given: str, where: str) -> str:
     shapes = [key for key in ("layers", "manifests", "fsLayers") if key in document]
     if len(shapes) > 1:

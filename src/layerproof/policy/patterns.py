@@ -18,6 +18,7 @@ Matching costs at worst the length of the name times that of the pattern (`rules
 """
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -56,21 +57,25 @@ class ImagePattern:
 
     def matches(self, image: Image) -> bool:
         """Whether the image, by the reference that it is judged under, is meant."""
+        return self.names(image.reference, (image.manifest_digest, image.config_digest))
+
+    def names(self, reference: str, digests: Collection[str | None]) -> bool:
+        """Whether an image of this reference, with one of these digests, is meant."""
         digest, name, tag = self._parts
-        if digest and digest not in (image.manifest_digest, image.config_digest):
+        if digest and digest not in digests:
             return False
         if name is None:
             return True
         try:
-            reference = parse_reference(image.reference)
+            parsed = parse_reference(reference)
         except LayerproofError:
             return False  # a bare digest, by which the index was asked
-        if reference.transport != DOCKER or name.match(reference.name.encode()) is None:
+        if parsed.transport != DOCKER or name.match(parsed.name.encode()) is None:
             return False
         if tag is None:
             return True
         # beside a digest the tag is the word of whoever wrote the reference: nobody resolved it
-        return reference.digest is None and tag.match(reference.tag.encode()) is not None
+        return parsed.digest is None and tag.match(parsed.tag.encode()) is not None
 
 
 def check_pattern(text: str) -> None:

@@ -1,4 +1,10 @@
-"""Asks a service over HTTP. Tokens go to the service's own address only: redirects are an error."""
+"""Asks a service over HTTP.
+
+1. Tokens go to the service's own address only: redirects are an error.
+2. What it answers is bounded: bytes, pages, depth.
+3. No text of it can steer a terminal: what cannot be shown is written out.
+4. A document without what it should have is an error of the service's, not a defect of ours.
+"""
 
 import json
 import time
@@ -9,19 +15,54 @@ from urllib.parse import urlsplit
 import httpx
 
 from layerproof import __version__
-from layerproof.errors import ImageNotFoundError, ServiceError, UnreachableError, UsageError
+from layerproof.errors import (
+    ImageNotFoundError,
+    ProtocolError,
+    ServiceError,
+    UnreachableError,
+    UsageError,
+)
 
 _SECONDS = 60.0
 _MOST_ANSWER = 64 << 20
-_PAGE = 200
+_MOST_PAGES = 10_000
 _WAIT_SECONDS = 600.0
 _LOOK_SECONDS = 0.5
 
 Document = dict[str, Any]
 
 
+class _Answer(dict[str, Any]):
+    """A document of the service's; its texts can be shown (rules 3 and 4 of this module)."""
+
+    def __init__(self, found: Mapping[str, Any], where: str) -> None:
+        super().__init__((_shown(key), _shown(value)) for key, value in found.items())
+        self._where = where
+
+    def __missing__(self, key: str) -> Any:
+        raise _no_service(self._where, f"a document without {key!r}")
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, str):
+        return value if value.isprintable() else "".join(map(_visible, value))
+    return [_shown(item) for item in value] if isinstance(value, list) else value
+
+
+def _visible(char: str) -> str:
+    return char if char.isprintable() or char in "\n\t" else ascii(char)[1:-1]
+
+
+def _no_service(where: str, what: str) -> ProtocolError:
+    return ProtocolError(
+        f"the service answered with {what}",
+        where=where,
+        remedy="is this the URL of a Layerproof service of the same version?",
+    )
+
+
 class Client:
-    """One service. Raises ServiceError, UnreachableError, ImageNotFoundError."""
+    """One service. Raises ServiceError, UnreachableError, ImageNotFoundError, ProtocolError."""
 
     def __init__(self, url: str, token: str) -> None:
         parts = urlsplit(url)
@@ -73,12 +114,17 @@ class Client:
 
     def _items(self, path: str, query: Mapping[str, object]) -> Iterator[Document]:
         after: object = ""
-        while True:
+        for _ in range(_MOST_PAGES):
             page = self.get(path, **query, after=after)
-            yield from page["items"]
-            after = page["after"]
+            items, after = page["items"], page["after"]
+            if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+                raise _no_service(self._where, "a page without documents")
+            yield from items
             if after is None:
                 return
+            if not items:
+                break
+        raise _no_service(self._where, "a list without end")
 
     def decide(self, question: Mapping[str, object]) -> Document:
         """A decision; an image that the service does not know is indexed by it first."""
@@ -115,7 +161,7 @@ class Client:
         return next((job for job in self.items("/jobs", most=500) if job["key"] == key), None)
 
     def _failed(self, reference: str, job: Document) -> ServiceError:
-        error = job["error"] or {}
+        error = job["error"] if isinstance(job["error"], dict) else {}
         return ServiceError(
             f"the service could not index it: {error.get('message', job['state'])}",
             where=str(error.get("where") or reference),
@@ -141,8 +187,8 @@ class Client:
                 remedy="check the URL and the network, and that the service runs",
             ) from error
         try:
-            document = json.loads(data)
-        except ValueError:
+            document = json.loads(data, object_hook=lambda found: _Answer(found, self._where))
+        except (ValueError, RecursionError):
             document = None
         if answer.status_code >= 400 or not isinstance(document, dict):
             raise self._refused(answer.status_code, document)

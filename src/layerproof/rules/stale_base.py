@@ -4,25 +4,69 @@ distribution is past its end of life.
 1. A newer build is one that was declared trusted later, under the same name, with other layers, and
    whose trust counts now. Names without a registry mean nothing beyond one machine, and are
    compared all the same: they were declared by the same people.
-2. Days are counted from the day on which the newer build was trusted: only from then on could one
-   build on it.
-3. The distribution is the one that the base's layers say they are; its end of life comes with the
+2. A newer build is also one that registries report: the name of the base stands for another image
+   now, which an account pushed that had pushed the base. What others push there says nothing: who
+   may write to a name could call every base old. So builds have an order where a group of the
+   policy vouches for them, too.
+3. Days are counted from the day on which the newer build was trusted, or pushed: only from then on
+   could one build on it.
+4. The distribution is the one that the base's layers say they are; its end of life comes with the
    advisories (endoflife.date). Where these do not know it, nothing is said: it is no feed that an
    attacker could hold back, and most distributions without a date live.
-4. Without a base there is nothing to be stale.
+5. Without a base there is nothing to be stale.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
 from typing import ClassVar
 
-from layerproof.model.facts import ImageFacts
+from layerproof.model.facts import ImageFacts, KnownImage, NamedBuild
 from layerproof.model.finding import Finding, Severity, Status
 from layerproof.model.trust import TrustRecord
 from layerproof.model.verdict import Base
 from layerproof.rules.interface import RuleSettings, days
 from layerproof.rules.text import plural, show_text
+
+
+@dataclass(frozen=True, slots=True)
+class _Successor:
+    """What a name stands for after the base. `since`: when the first newer build was pushed."""
+
+    newest: NamedBuild
+    since: datetime
+    account: str
+
+
+def _names(used: Iterable[KnownImage]) -> list[str]:
+    return list(dict.fromkeys(name for known in used for name in known.names))
+
+
+def _successor(facts: ImageFacts, base: Base, name: str) -> _Successor | None:
+    """None where the name stands for the base still, or where nobody is known to have pushed both
+    it and what came after."""
+    builds = [build for build in facts.named if build.reference == name]
+    if not builds or builds[0].top == base.chain_id:
+        return None
+    pushed: dict[tuple[str, str], datetime] = {}
+    for build in builds:
+        for pusher in build.pushers if build.top == base.chain_id else ():
+            who = pusher.registry, pusher.account
+            if pusher.account and pusher.first_at <= facts.now:
+                pushed[who] = max(pusher.first_at, pushed.get(who, pusher.first_at))
+    later = [
+        (pusher.first_at, pusher.account)
+        for build in builds
+        if build.top != base.chain_id
+        for pusher in build.pushers
+        if (last := pushed.get((pusher.registry, pusher.account))) is not None
+        and last < pusher.first_at <= facts.now
+    ]
+    if not later:
+        return None
+    since, account = min(later)
+    return _Successor(builds[0], since, account)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +96,10 @@ class StaleBase:
         if facts.base is None:
             return ()
         return (
-            *self._newer(facts, facts.base, settings),
+            *(
+                self._newer(facts, facts.base, settings)
+                or self._pushed(facts, facts.base, settings)
+            ),
             *self._ended(facts, facts.base, settings),
         )
 
@@ -80,7 +127,7 @@ class StaleBase:
         used = [r for r in facts.trust if r.chain_ids and r.top == base.chain_id]
         since = max((r.added_at for r in used if r.active(facts.now)), default=None)
         if since is None:
-            return ()  # a group of the policy vouches: builds of it have no order
+            return ()  # a group of the policy vouches
         newer = [
             record
             for record in facts.builds
@@ -96,6 +143,36 @@ class StaleBase:
             return ()
         newest = max(newer, key=lambda record: (record.added_at, record.id))
         return (self._finding(facts, first, newest),)
+
+    def _pushed(
+        self, facts: ImageFacts, base: Base, settings: StaleBaseSettings
+    ) -> tuple[Finding, ...]:
+        """Rule 2. The name that was left for longest speaks for all."""
+        used = facts.tops.get(base.chain_id, ())
+        found = [s for s in map(partial(_successor, facts, base), _names(used)) if s is not None]
+        if not found:
+            return ()
+        first = min(found, key=lambda s: (s.since, s.newest.reference))
+        age = facts.now - first.since
+        if age <= timedelta(days=settings.grace_days):
+            return ()
+        name = show_text(first.newest.reference)
+        return (
+            Finding(
+                rule=self.id,
+                status=Status.FAIL,
+                severity=self.severity,
+                message=f"a newer build of the base {name} was pushed "
+                f"{plural(age.days, 'day')} ago by {show_text(first.account)}",
+                remedy=f"trust today's {name} and build the image again on it",
+                evidence={
+                    "base": name,
+                    "newerSince": first.since.isoformat(),
+                    "newest": first.newest.manifest_digest,
+                    "pushedBy": show_text(first.account),
+                },
+            ),
+        )
 
     def _finding(self, facts: ImageFacts, first: TrustRecord, newest: TrustRecord) -> Finding:
         name, age = show_text(newest.reference), (facts.now - first.added_at).days

@@ -10,7 +10,7 @@
 import json
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -25,7 +25,8 @@ from layerproof.errors import LayerproofError
 from layerproof.server import logs
 from layerproof.server.auth import Gatekeeper, Verify
 from layerproof.server.decisions import Decisions, Freshness, Stamp
-from layerproof.server.intake import Batches, OverloadedError
+from layerproof.server.hot import Endpoint, HotRoutes
+from layerproof.server.intake import Batches
 from layerproof.server.openapi import openapi_of
 from layerproof.server.problems import Problem, problem_of
 from layerproof.server.routes import (
@@ -37,6 +38,7 @@ from layerproof.server.routes import (
     images,
     jobs,
     layers,
+    notifications,
     policy,
     quarantine,
     search,
@@ -52,25 +54,32 @@ _ROUTES = (
     images, layers, verdicts, events, trust, identities, policy, quarantine, jobs, search, access,
 )  # fmt: skip
 
+_HOT: dict[tuple[str, str], Endpoint] = {
+    ("POST", decisions.PATH): decisions.decide,
+    ("POST", notifications.PATH): notifications.notify,
+}
+
 
 def make_app(
     service: Service,
     *,
-    read_stamp: Callable[[], Stamp] | None = None,
+    read_stamp: Callable[[], Awaitable[Stamp]] | None = None,
     verify_foreign: Verify | None = None,
     routers: tuple[Any, ...] = (),
 ) -> FastAPI:
     """The application over a service. `read_stamp`: the service's, on connections of its own."""
 
+    async def read_here() -> Stamp:
+        return service.stamp()
+
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.freshness = Freshness(read_stamp or service.stamp)
+        app.state.freshness = Freshness(read_stamp or read_here)
         app.state.decisions = Decisions(service)
         app.state.batches = Batches(service.intake.accept)
         yield
         app.state.batches.close()
         app.state.decisions.close()
-        app.state.freshness.close()
 
     app = FastAPI(
         title="Layerproof",
@@ -92,18 +101,20 @@ def make_app(
     for router in routers:
         app.include_router(router, prefix=PREFIX)
     app.include_router(health.router)
-    decisions.add(app)
+    for (method, path), endpoint in _HOT.items():
+        app.router.add_route(path, endpoint, methods=[method])  # for other methods, and tests
     app.openapi = lambda: _described(app)  # type: ignore[method-assign]  # as FastAPI's docs say
     _handle_errors(app)
+    app.add_middleware(HotRoutes, routes=_HOT)
     app.add_middleware(Surroundings, service=service)
     return app
 
 
 def _described(app: FastAPI) -> dict[str, Any]:
     document = openapi_of(app)
-    document["paths"].setdefault(
-        decisions.PATH, {"post": {**decisions.description(), "security": [{"token": []}]}}
-    )
+    for module in (decisions, notifications):
+        described = {**module.description(), "security": [{"token": []}]}
+        document["paths"].setdefault(module.PATH, {"post": described})
     return document
 
 
@@ -142,20 +153,10 @@ def _handle_errors(app: FastAPI) -> None:
             headers=error.headers,
         ).response()
 
-    def overloaded(_: Request, __: Exception) -> Response:
-        return Problem(
-            503,
-            "overloaded",
-            "more reports are waiting to be written down than should be",
-            remedy="report again; registries do so by themselves",
-            headers={"Retry-After": "2"},
-        ).response()
-
     app.add_exception_handler(Problem, problem)
     app.add_exception_handler(LayerproofError, engine)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, http)
-    app.add_exception_handler(OverloadedError, overloaded)
 
 
 class Surroundings:
@@ -204,7 +205,7 @@ class Surroundings:
         decision = state.get("decision")
         if decision:
             metrics.decisions.labels(decision, "asked").inc()
-        if status >= 400 or (method != "GET" and not decision):
+        if status >= 400 or (method != "GET" and not decision and not state.get("quiet")):
             principal = state.get("principal")
             self._log.info(
                 "request",
@@ -231,7 +232,7 @@ class _Body:
         self._count = 0
         self.exceeded = False
         length = dict(scope["headers"]).get(b"content-length", b"0")
-        self.announced = length.isdigit() and int(length) > self._most
+        self.announced = length.isdigit() and (len(length) > 18 or int(length) > self._most)
 
     async def receive(self) -> Message:
         """The next part."""
@@ -297,7 +298,7 @@ def _route(scope: Scope) -> str:
     route = scope.get("route")
     if route is not None:
         return str(getattr(route, "path", ""))
-    return decisions.PATH if scope["path"] == decisions.PATH else ""
+    return scope["path"] if (scope["method"], scope["path"]) in _HOT else ""
 
 
 def openapi_text(app: FastAPI) -> str:

@@ -7,6 +7,7 @@
 4. Everybody has a bucket of requests, by token; so one cannot starve the others.
 """
 
+import ipaddress
 import threading
 import time
 from collections import OrderedDict
@@ -92,6 +93,9 @@ class Gatekeeper:
 
     def allow(self, principal: Principal, needed: Role) -> Principal:
         """Raises Problem if the caller may not, or asks too often."""
+        wait = self._all.take(principal.key)
+        if wait:
+            raise _too_many(wait)
         if not allows(principal.role, needed):
             raise Problem(
                 403,
@@ -99,9 +103,6 @@ class Gatekeeper:
                 f"{principal.name} is {principal.role}, and this needs {needed}",
                 remedy="ask an administrator for a token of that role",
             )
-        wait = self._all.take(principal.key)
-        if wait:
-            raise _too_many(wait)
         return principal
 
     def authenticate(self, authorization: str, address: str, state: str | None = None) -> Principal:
@@ -119,7 +120,7 @@ class Gatekeeper:
             )
         found = self._look_up(text, state) if scheme.lower() == "bearer" and text else None
         if found is None:
-            wait = self._wrong.take(address)
+            wait = self._wrong.take(_sender(address))
             if wait:
                 raise _too_many(wait)
             raise Problem(
@@ -154,6 +155,17 @@ class Gatekeeper:
         return found
 
 
+def _sender(address: str) -> str:
+    """Who is behind an address: of IPv6, whoever has one has its whole /64."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if found.version == 4:
+        return address
+    return str(ipaddress.ip_network((int(found) >> 64 << 64, 64)))
+
+
 def _too_many(wait: float) -> Problem:
     return Problem(
         429,
@@ -164,20 +176,25 @@ def _too_many(wait: float) -> Problem:
     )
 
 
+async def admitted(request: Request, role: Role, access_state: str | None) -> Principal:
+    """The caller, who may do what needs this role. `access_state`: of the ledger, where somebody
+    has just read it. Raises Problem."""
+    keeper: Gatekeeper = request.app.state.gatekeeper
+    authorization = request.headers.get("authorization", "")
+    asked = authorization, address_of(request), role, access_state
+    if f" {PREFIX}" in authorization:
+        found = keeper.admit(*asked)  # known, or one look-up
+    else:  # a provider may have to be asked
+        found = await run_in_threadpool(keeper.admit, *asked)
+    request.state.principal = found
+    return found
+
+
 def needs(role: Role) -> Callable[[Request], object]:
     """A dependency: the caller, who may do what needs this role."""
 
     async def principal(request: Request) -> Principal:
-        state = request.app.state
-        keeper: Gatekeeper = state.gatekeeper
-        authorization = request.headers.get("authorization", "")
-        asked = authorization, address_of(request), role, (await state.freshness.now())[1]
-        if f" {PREFIX}" in authorization:
-            found = keeper.admit(*asked)  # known, or one look-up
-        else:  # a provider may have to be asked
-            found = await run_in_threadpool(keeper.admit, *asked)
-        request.state.principal = found
-        return found
+        return await admitted(request, role, (await request.app.state.freshness.now())[1])
 
     principal.role = role  # type: ignore[attr-defined]  # for the test that looks at every route
     return principal

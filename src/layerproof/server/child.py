@@ -117,6 +117,7 @@ class _Jobs:
                     "newEvents": looked.accepted.events,
                     "newJobs": looked.accepted.jobs,
                     "failed": dict(looked.failed[:20]),
+                    "failures": looked.failures,
                     "verdicts": [],
                 }
             )

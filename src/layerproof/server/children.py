@@ -1,4 +1,10 @@
-"""Jobs handed to child processes, one per slot; a child that is cancelled or broken is replaced."""
+"""Jobs handed to child processes, one per slot.
+
+1. A child that was left in the middle of a job, for whatever reason, is ended and replaced: its
+   last words are about that job, and must not be taken for the end of the next one.
+2. A job may take `LONGEST`. A registry that drips bytes must not hold a slot for ever; what was
+   read until then is kept, and the job is tried again.
+"""
 
 import json
 import os
@@ -7,8 +13,10 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 
 from layerproof.engine.queue import CancelledError, Handle
@@ -19,6 +27,7 @@ COMMAND = (sys.executable, "-m", "layerproof.server.child")
 JOBS_PER_CHILD = 200  # then a new one: what leaks, leaks no further
 _LOOK_SECONDS = 0.5  # how soon a job that was cancelled is ended
 _MOST_LINE = 1 << 20
+LONGEST = timedelta(hours=6)
 
 
 class ChildDiedError(LayerproofError):
@@ -27,26 +36,40 @@ class ChildDiedError(LayerproofError):
     code = "worker-crashed"
 
 
+class JobTimeoutError(LayerproofError):
+    """The job took longer than any may; it is tried again."""
+
+    code = "job-timeout"
+
+
 class Children:
     """`engine.queue.Work` in processes. Every thread that calls has a child of its own."""
 
-    def __init__(self, environment: Mapping[str, str], command: Sequence[str] = COMMAND) -> None:
+    def __init__(
+        self,
+        environment: Mapping[str, str],
+        command: Sequence[str] = COMMAND,
+        longest: timedelta = LONGEST,
+    ) -> None:
         self._environment = dict(environment)
         self._command = list(command)
+        self._longest = longest
         self._mine = threading.local()
         self._all: set[_Child] = set()
         self._lock = threading.Lock()
 
     def work(self, job: Job, handle: Handle) -> None:
-        """Do the job. Raises what it raised, CancelledError, ChildDiedError."""
+        """Do the job. Raises what it raised, CancelledError, ChildDiedError, JobTimeoutError."""
         child: _Child | None = getattr(self._mine, "child", None)
         if child is None or not child.usable:
             child = self._mine.child = self._start()
         try:
-            child.do(job, handle)
-        except (CancelledError, ChildDiedError):
-            self._end(child)
+            error = child.do(job, handle, self._longest)
+        except BaseException:
+            self._end(child)  # rule 1
             raise
+        if error is not None:
+            raise error
 
     def close(self) -> None:
         """End every child."""
@@ -89,8 +112,10 @@ class _Child:
     def usable(self) -> bool:
         return self._process.poll() is None and self._jobs < JOBS_PER_CHILD
 
-    def do(self, job: Job, handle: Handle) -> None:
+    def do(self, job: Job, handle: Handle, longest: timedelta) -> LayerproofError | None:
+        """How the job ended. Raises, with the child in the middle of it, what kept it from that."""
         self._jobs += 1
+        ends = time.monotonic() + longest.total_seconds()
         line = json.dumps({"kind": job.kind, "arguments": dict(job.arguments)}) + "\n"
         assert self._process.stdin is not None
         try:
@@ -103,11 +128,17 @@ class _Child:
                 if "progress" in message:
                     handle.progress(message["progress"])
                 elif "error" in message:
-                    raise from_wire(message["error"])
+                    return from_wire(message["error"])
                 else:
-                    return
+                    return None
             if handle.cancelled():
                 raise CancelledError("the job was cancelled while it ran", where=job.key)
+            if time.monotonic() > ends:
+                raise JobTimeoutError(
+                    f"the job was not done after {longest}",
+                    where=job.key,
+                    remedy="check how fast the registry delivers; layers that were read are kept",
+                )
 
     def end(self) -> None:
         with suppress(ProcessLookupError, PermissionError):
@@ -131,7 +162,7 @@ class _Child:
         if not data or len(self._partial) > _MOST_LINE:
             raise self._died()
         *lines, self._partial = (self._partial + data).split(b"\n")
-        return [json.loads(line) for line in lines]
+        return [_message(line) for line in lines]
 
     def _died(self) -> ChildDiedError:
         with suppress(subprocess.TimeoutExpired):
@@ -141,3 +172,23 @@ class _Child:
             f"the process that did the job ended with status {status}",
             remedy="if it was ended for memory, give the worker more, or set LAYERPROOF_WORKERS=1",
         )
+
+
+def _message(line: bytes) -> dict[str, Any]:
+    """One line of a child. Raises ChildDiedError for what is none: only `done` ends a job well."""
+    try:
+        found = json.loads(line)
+    except ValueError:
+        found = None
+    known = isinstance(found, dict) and (
+        isinstance(found.get("progress"), dict)
+        or isinstance(found.get("error"), dict)
+        or found.get("done") is True
+    )
+    if not known:
+        raise ChildDiedError(
+            "the process that did the job said something that is no message",
+            remedy="it is tried again in a new process; please report it",
+        )
+    message: dict[str, Any] = found
+    return message

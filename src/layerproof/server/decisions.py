@@ -13,7 +13,7 @@
 import asyncio
 import json
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -36,11 +36,12 @@ Stamp = tuple[Any, ...]
 
 
 class Freshness:
-    """The state of everything that decisions depend on, as of now."""
+    """The state of everything that decisions depend on, as of now. `read` runs on the event loop:
+    a file's is read at once, a server's by a driver that waits without a thread, because a thread
+    that wants the interpreter beside a busy loop waits for milliseconds."""
 
-    def __init__(self, read: Callable[[], Stamp]) -> None:
+    def __init__(self, read: Callable[[], Awaitable[Stamp]]) -> None:
         self._read = read
-        self._thread = ThreadPoolExecutor(1, "freshness")
         self._running: asyncio.Task[Stamp] | None = None
         self._next: asyncio.Task[Stamp] | None = None
 
@@ -51,14 +52,10 @@ class Freshness:
         return await asyncio.shield(self._next)
 
     async def _look(self, before: "asyncio.Task[Stamp] | None") -> Stamp:
-        if before is not None:
+        if before is not None and not before.done():
             await asyncio.wait([before])
         self._running, self._next = self._next, None
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._read)
-
-    def close(self) -> None:
-        """End the thread."""
-        self._thread.shutdown()
+        return await self._read()
 
 
 @dataclass(frozen=True, slots=True)

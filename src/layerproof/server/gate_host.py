@@ -25,11 +25,11 @@ from layerproof.errors import UsageError
 from layerproof.model.facts import Context
 from layerproof.model.gate import Answer, Mode, Question
 from layerproof.server import logs
-from layerproof.server.decisions import Decisions, Freshness, Stamp
+from layerproof.server.decisions import Decisions, Freshness
 from layerproof.server.gating import BUDGET_SECONDS, Gating
 from layerproof.server.learner import Learner
 from layerproof.server.run import make_service
-from layerproof.server.service import Service, file_stamp
+from layerproof.server.service import Service, stamps
 from layerproof.server.tallies import Tallies
 from layerproof.server.telling import Telling, at_a_gate
 from layerproof.server.work import environment_of
@@ -51,18 +51,9 @@ async def gating(
 ) -> AsyncIterator[tuple[Gating, Service]]:
     """What answers a gate's questions, on connections of its own. `readable` and `wait`: by
     which reference images that the index does not know are read, and how long a question waits."""
-    stores, own = wiring.open_stores(settings), wiring.open_stores(settings)
+    stores = wiring.open_stores(settings)
     service = make_service(settings, config, stores)
-
-    def stamp() -> Stamp:
-        return (
-            own.index.state(),
-            own.ledger.access_state(),
-            file_stamp(settings.policy),
-            file_stamp(settings.advisories),
-        )
-
-    freshness, decisions = Freshness(stamp), Decisions(service)
+    freshness, decisions = Freshness(stamps(settings)), Decisions(service)
     tallies = Tallies(stores.ledger.add_tallies, service.clock)
     learner = Learner(environment_of(settings, 2), readable, wait)
     found = Gating(
@@ -84,9 +75,7 @@ async def gating(
         await learner.close()
         tallies.close()
         decisions.close()
-        freshness.close()
         stores.close()
-        own.close()
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from layerproof.engine.intake import Accepted
 from layerproof.model.event import Event
+from layerproof.server.problems import Problem
 
 MOST_EVENTS = 2000  # in one transaction
 MOST_WAITING = 20_000  # events of requests that are not answered yet
@@ -19,8 +20,17 @@ class _Waiting:
     done: "asyncio.Future[Accepted]"
 
 
-class OverloadedError(Exception):
+class OverloadedError(Problem):
     """More is waiting than should; whoever reports is to come back."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            503,
+            "overloaded",
+            "more reports are waiting to be written down than should be",
+            remedy="report again; registries do so by themselves",
+            headers={"Retry-After": "2"},
+        )
 
 
 class Batches:

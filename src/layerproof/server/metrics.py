@@ -13,46 +13,55 @@ class Metrics:
     """Every number that the service counts."""
 
     def __init__(self) -> None:
-        self._registry = CollectorRegistry()
+        self.registry = CollectorRegistry()
         self.requests = Counter(
             "layerproof_http_requests",
             "Requests by route, method and status.",
             ["route", "method", "status"],
-            registry=self._registry,
+            registry=self.registry,
         )
         self.seconds = Histogram(
             "layerproof_http_request_seconds",
             "Time to answer, by route.",
             ["route"],
             buckets=_SECONDS,
-            registry=self._registry,
+            registry=self.registry,
         )
         self.decisions = Counter(
             "layerproof_decisions",
             "Decisions by outcome and gate.",
             ["decision", "gate"],
-            registry=self._registry,
+            registry=self.registry,
         )
         self.gates = Counter(
             "layerproof_gate_answers",
             "Answers of gates: what was done, what the policy decided, and whence that came.",
             ["gate", "decision", "decided", "cause"],
-            registry=self._registry,
+            registry=self.registry,
         )
         self.events = Counter(
-            "layerproof_events", "New events by kind.", ["kind"], registry=self._registry
+            "layerproof_events",
+            "Events that were reported, by kind.",
+            ["kind"],
+            registry=self.registry,
+        )
+        self.left_out = Counter(
+            "layerproof_notifications_left_out",
+            "Reports that make no event, by what they were.",
+            ["what"],
+            registry=self.registry,
         )
         self.refused = Counter(
             "layerproof_notifications_refused",
             "Reports that were not accepted, by reason.",
             ["reason"],
-            registry=self._registry,
+            registry=self.registry,
         )
         self.jobs = Gauge(
             "layerproof_jobs",
             "Jobs that wait or run.",
             ["state"],
-            registry=self._registry,
+            registry=self.registry,
             multiprocess_mode="mostrecent",
         )
 
@@ -62,4 +71,4 @@ class Metrics:
             registry = CollectorRegistry()
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # it has no types
             return generate_latest(registry)
-        return generate_latest(self._registry)
+        return generate_latest(self.registry)

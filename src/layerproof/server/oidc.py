@@ -4,9 +4,11 @@ Source: OpenID Connect Core 1.0 sections 3.1 (code flow) and 3.1.3.7 (ID token v
 Connect Discovery 1.0, RFC 7636 (PKCE), RFC 9700 (best current practice).
 
 1. The provider is found by its issuer's discovery document, whose `issuer` must be the one that was
-   asked. Its keys are fetched, kept for a while, and fetched again for a key that is not known.
-2. A token must be signed by one of these keys, by an algorithm with a public key, for this client,
-   by this issuer, and in its time.
+   asked. Its keys are fetched, kept for a while, and fetched again for a key that is not known: not
+   more than once in ten seconds, whether that succeeds or not, so that tokens which anybody can
+   make up keep neither the provider nor us busy. Keys outlast a provider that is away by a day.
+2. A token must be signed by one of these keys, by an algorithm with a public key, for this client
+   and no other, by this issuer, and in its time.
 3. A login carries a state, a nonce and a PKCE verifier, kept in a cookie that only this server can
    make and that lives ten minutes. All three must fit when the provider sends the person back.
 4. What the token's claim says becomes a role; the highest counts. Without any, nobody gets in.
@@ -20,6 +22,7 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from hmac import HMAC, compare_digest
 from threading import Lock
+from time import monotonic
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
@@ -43,7 +46,8 @@ _ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "E
 _COOKIE = "layerproof-login"
 _LOGIN_LASTS = timedelta(minutes=10)
 _KEYS_LAST = timedelta(hours=1)
-_KEYS_AT_MOST_EVERY = timedelta(seconds=10)  # an unknown key must not make us ask without end
+_KEYS_AT_MOST = timedelta(days=1)  # while the provider cannot be asked
+_ASKED_AT_MOST_EVERY = timedelta(seconds=10)
 _SECONDS = 10.0
 _MOST_TOKEN = 16_384
 _MOST_DOCUMENT = 1 << 20
@@ -60,7 +64,7 @@ class Provider:
         self._lock = Lock()
         self._document: Mapping[str, Any] = {}
         self._keys: Mapping[str, Any] = {}
-        self._fetched_at = datetime(1970, 1, 1, tzinfo=UTC)
+        self._fetched_at = self._asked_at = datetime(1970, 1, 1, tzinfo=UTC)
 
     def verify(self, text: str) -> Principal | None:
         """Whose token it is; None for one that is not good. Raises Problem if the provider cannot
@@ -76,12 +80,17 @@ class Provider:
         subject = claims.get("sub")
         if not roles or not isinstance(subject, str) or not subject:
             return None
-        name = claims.get("email") or claims.get("preferred_username") or subject
-        ends = datetime.fromtimestamp(claims["exp"], UTC)
+        # Only the subject is sure to be one person's (Core 1.0, section 5.7); an address that the
+        # provider did not verify, or a user name, may be chosen to look like somebody else's.
+        email = claims.get("email")
+        named = isinstance(email, str) and claims.get("email_verified") is True
+        name = "".join(c if c.isprintable() else "?" for c in str(email if named else subject))
+        try:
+            ends = datetime.fromtimestamp(claims["exp"], UTC)
+        except (ValueError, OverflowError, OSError, TypeError):
+            return None
         role = max(roles, key=_RANK.index)
-        return Principal(
-            f"{str(name)[:200]} ({self.oidc.issuer})", role, "", ends, f"oidc {subject[:200]}"
-        )
+        return Principal(f"{name[:200]} ({self.oidc.issuer})", role, "", ends, f"oidc {subject}")
 
     def claims(self, text: str, nonce: str = "") -> Mapping[str, Any] | None:
         """The claims of an ID token; None if it is not good."""
@@ -90,22 +99,31 @@ class Provider:
         try:
             header = jwt.get_unverified_header(text)
             key = self._key(str(header.get("kid", "")))
-            if key is None:
+            if key is None or header.get("alg") not in _ALGORITHMS:
                 return None
             claims: Mapping[str, Any] = jwt.decode(
                 text,
                 key,
                 algorithms=_ALGORITHMS,
                 audience=self.oidc.client_id,
-                issuer=self.oidc.issuer,
+                issuer=str(self._document.get("issuer", "")),
                 leeway=_LEEWAY,
                 options={"require": ["exp", "iat", "iss", "aud", "sub"]},
             )
-        except (jwt.PyJWTError, ValueError, TypeError):
+        except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
+            return None
+        if not self._meant_for_us(claims):
             return None
         if nonce and not _same(str(claims.get("nonce", "")), nonce):
             return None
         return claims
+
+    def _meant_for_us(self, claims: Mapping[str, Any]) -> bool:
+        """Core 1.0 section 3.1.3.7, steps 3 to 5: a token for several says who asked for it."""
+        audience, party = claims["aud"], claims.get("azp")
+        if party is None:
+            return isinstance(audience, str) or len(audience) == 1
+        return bool(party == self.oidc.client_id)
 
     def endpoint(self, name: str) -> str:
         """An address from the discovery document. Raises UnreachableError, UsageError."""
@@ -145,10 +163,15 @@ class Provider:
 
     def _secret(self) -> str:
         file = self.oidc.client_secret_file
+        if file is None:
+            return ""
         try:
-            return file.read_text().strip() if file else ""
-        except OSError as error:
+            found = file.read_text().strip()
+        except (OSError, ValueError) as error:
             raise Problem(503, "login-not-ready", "the client's secret cannot be read") from error
+        if not found:  # cookies are sealed by it
+            raise Problem(503, "login-not-ready", "the file of the client's secret is empty")
+        return found
 
     def _key(self, identity: str) -> Any:
         self._refresh(forced=False)
@@ -160,20 +183,35 @@ class Provider:
         return found
 
     def _refresh(self, *, forced: bool) -> None:
-        with self._lock:
-            age = self._clock.now() - self._fetched_at
-            if age < (_KEYS_AT_MOST_EVERY if forced else _KEYS_LAST):
-                return
-            try:
-                document = _get(f"{self.oidc.issuer}/.well-known/openid-configuration")
-                if str(document.get("issuer", "")).rstrip("/") != self.oidc.issuer:
-                    raise UsageError("its discovery document names another issuer")
-                keys = jwt.PyJWKSet.from_dict(_get(str(document["jwks_uri"])))
-            except (httpx.HTTPError, ValueError, KeyError, jwt.PyJWTError, UsageError) as error:
+        """Rule 1. Raises Problem without any keys that may still be used."""
+        now = self._clock.now()
+        usable = now - self._fetched_at < _KEYS_AT_MOST
+        if not forced and now - self._fetched_at < _KEYS_LAST:
+            return
+        if not self._lock.acquire(blocking=not usable):
+            return  # somebody else is asking; nobody waits who has keys
+        try:
+            error: Exception = UnreachableError("it was asked a moment ago, and did not answer")
+            if now - self._asked_at >= _ASKED_AT_MOST_EVERY:
+                self._asked_at = now
+                try:
+                    self._fetch(now)
+                except (httpx.HTTPError, ValueError, KeyError, jwt.PyJWTError, UsageError) as exc:
+                    error = exc
+            if now - self._fetched_at >= _KEYS_AT_MOST:
                 raise problem_of(self._unreachable(error)) from error
-            self._document = document
-            self._keys = {key.key_id or "": key.key for key in keys.keys}
-            self._fetched_at = self._clock.now()
+        finally:
+            self._lock.release()
+
+    def _fetch(self, now: datetime) -> None:
+        place = self.oidc.issuer.rstrip("/")
+        document = _get(f"{place}/.well-known/openid-configuration")
+        if str(document.get("issuer", "")).rstrip("/") != place:
+            raise UsageError("its discovery document names another issuer")
+        keys = jwt.PyJWKSet.from_dict(_get(str(document["jwks_uri"])))
+        self._document = document
+        self._keys = {key.key_id or "": key.key for key in keys.keys}
+        self._fetched_at = now
 
     def _unreachable(self, error: Exception) -> UnreachableError:
         return UnreachableError(
@@ -184,14 +222,18 @@ class Provider:
 
 
 def _get(url: str) -> dict[str, Any]:
+    ends = monotonic() + _SECONDS
     with httpx.stream("GET", url, timeout=_SECONDS) as answer:
         answer.raise_for_status()
         data = b""
         for part in answer.iter_bytes():
             data += part
-            if len(data) > _MOST_DOCUMENT:
-                raise ValueError("the document is too large")
-    found = json.loads(data)
+            if len(data) > _MOST_DOCUMENT or monotonic() > ends:
+                raise ValueError("the document is too large, or comes too slowly")
+    try:
+        found = json.loads(data)
+    except RecursionError as error:
+        raise ValueError("the document is nested too deeply") from error
     if not isinstance(found, dict):
         raise ValueError("the document is no object")
     return found

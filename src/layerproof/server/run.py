@@ -25,6 +25,7 @@ from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from layerproof import wiring
 from layerproof.config import Settings
@@ -34,7 +35,7 @@ from layerproof.server.app import make_app
 from layerproof.server.auth import Verify
 from layerproof.server.decisions import Stamp
 from layerproof.server.metrics import Metrics
-from layerproof.server.service import Service, file_stamp
+from layerproof.server.service import Service, file_stamp, stamps
 from layerproof.server.work import run_worker
 from layerproof.service_config import ServiceConfig
 
@@ -120,27 +121,16 @@ def answer(
 ) -> int:
     """One process that answers requests."""
     logs.configure(as_json=log_json)
-    stores, own = wiring.open_stores(settings), wiring.open_stores(settings)
+    stores = wiring.open_stores(settings)
     service = make_service(settings, config, stores)
-
-    def stamp() -> Stamp:
-        # On connections of its own: a long list must not keep a decision waiting.
-        return (
-            own.index.state(),
-            own.ledger.access_state(),
-            file_stamp(settings.policy),
-            file_stamp(settings.advisories),
-        )
-
     verify, routers = login(service)
-    app = make_app(service, read_stamp=stamp, verify_foreign=verify, routers=routers)
+    app = make_app(service, read_stamp=stamps(settings), verify_foreign=verify, routers=routers)
     trace(app)
-    server = _Server(app, settings)
+    server = Server(app, settings)
     try:
         server.run(sockets)
     finally:
         stores.close()
-        own.close()
     return 0 if server.started else 3
 
 
@@ -192,10 +182,10 @@ def trace(app: FastAPI) -> None:
     FastAPIInstrumentor.instrument_app(app)
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     """uvicorn, with a certificate that is read again when it changes."""
 
-    def __init__(self, app: FastAPI, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
         config = uvicorn.Config(
             app,
             log_config=None,
@@ -236,10 +226,10 @@ class Certificate:
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.minimum_version = ssl.TLSVersion.TLSv1_2
         try:
-            self.context.load_cert_chain(certificate, key)
-        except (OSError, ssl.SSLError) as error:
+            _load(self.context, certificate, key)
+        except (OSError, ValueError) as error:
             raise UsageError(
-                f"the certificate cannot be used: {error.strerror or error}",
+                f"the certificate cannot be used: {getattr(error, 'strerror', '') or error}",
                 where=f"{certificate}, {key}",
                 remedy="give a PEM chain with --tls-cert, and its key with --tls-key",
             ) from error
@@ -267,16 +257,24 @@ class Certificate:
         self._stamp = now
         try:
             # First by itself: a chain and a key that do not fit must not be half in use.
-            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(self.certificate, self._key)
-            self.context.load_cert_chain(self.certificate, self._key)
-        except (OSError, ssl.SSLError) as error:
-            logs.logger().error("certificate not renewed", where=str(self.certificate), error=error)
+            _load(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), self.certificate, self._key)
+            _load(self.context, self.certificate, self._key)
+        except (OSError, ValueError) as error:
+            logs.logger().error(
+                "certificate not renewed", where=str(self.certificate), error=str(error)
+            )
             return False
         logs.logger().info("certificate renewed", where=str(self.certificate))
         return True
 
     def _now(self) -> Stamp:
         return file_stamp(self.certificate), file_stamp(self._key)
+
+
+def _load(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
+    """Raises OSError, of which ssl.SSLError is one, and ValueError."""
+    # With a password, though none is known: else a key that wants one would ask the terminal.
+    context.load_cert_chain(certificate, key, password="")
 
 
 class _Processes:

@@ -4,7 +4,7 @@ Built by `serve` once per process; tests build it on fakes. Nothing here knows H
 """
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from layerproof.model.access import AuditRecord
 from layerproof.policy.model import Policy
 from layerproof.server.metrics import Metrics
 from layerproof.service_config import ServiceConfig
-from layerproof.wiring import Stores
+from layerproof.wiring import Stores, open_states
 
 _Stamp = tuple[object, ...]
 
@@ -79,6 +79,21 @@ class Service:
         self.stores.ledger.add_audit(
             AuditRecord(0, self.clock.now(), actor, role, action, target, address, outcome, details)
         )
+
+
+def stamps(settings: Settings) -> Callable[[], Awaitable[_Stamp]]:
+    """Reads `Service.stamp` on a connection of its own, for an event loop: a long list must not
+    keep a decision waiting."""
+    states = open_states(settings)
+
+    async def read() -> _Stamp:
+        return (
+            *await states.read(),
+            file_stamp(settings.policy),
+            file_stamp(settings.advisories),
+        )
+
+    return read
 
 
 def file_stamp(file: Path | None) -> _Stamp:

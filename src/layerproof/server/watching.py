@@ -192,7 +192,9 @@ class Watching:
         seen = self._seen.get(running.key)
         if seen is None:
             seen = self._seen[running.key] = _Seen(running)
-            self._pending.append(_event(running, kind, self._parts.host, self._parts.clock.now()))
+            self._pending.append(
+                _event(running, kind, self._host(running), self._parts.clock.now())
+            )
             logs.logger().info(
                 "running", runtime=running.runtime, container=running.id[:12], image=running.image,
                 top=running.top or "", how=str(kind),
@@ -213,7 +215,7 @@ class Watching:
     def _ended(self, key: str) -> None:
         seen = self._seen.pop(key)
         now = self._parts.clock.now()
-        self._pending.append(_event(seen.running, EventKind.STOP, self._parts.host, now))
+        self._pending.append(_event(seen.running, EventKind.STOP, self._host(seen.running), now))
 
     async def _judge(self, seen: _Seen) -> None:
         async with self._slots:
@@ -301,7 +303,7 @@ class Watching:
         self._parts.tell(
             Notice(
                 kind="reaction",
-                title=f"{done}{failed}: {running.name or running.id[:12]} on {self._parts.host}",
+                title=f"{done}{failed}: {running.name or running.id[:12]} on {self._host(running)}",
                 text=answer.reason,
                 at=now,
                 urgency=Urgency.CRITICAL,
@@ -325,7 +327,7 @@ class Watching:
         self._parts.tell(
             Notice(
                 kind="new-layer",
-                title=f"a new image runs on {self._parts.host}: {running.image}",
+                title=f"a new image runs on {self._host(running)}: {running.image}",
                 text="its top layer was never seen to run before",
                 at=self._parts.clock.now(),
                 urgency=Urgency.INFO,
@@ -340,7 +342,7 @@ class Watching:
         self._parts.tell(
             Notice(
                 kind="trust-ended" if ended else "refused",
-                title=f"{running.name or running.id[:12]} on {self._parts.host} {what}",
+                title=f"{running.name or running.id[:12]} on {self._host(running)} {what}",
                 text=f"{answer.reason} -> {answer.remedy}",
                 at=self._parts.clock.now(),
                 urgency=Urgency.WARNING if answer.decided is Decision.ALERT else Urgency.CRITICAL,
@@ -382,12 +384,17 @@ class Watching:
     def _context(self, running: Running) -> Context:
         namespace = running.labels.get("io.kubernetes.pod.namespace")
         inside = running.runtime == "containerd" and running.namespace == "k8s.io"
+        if running.runtime == "kubernetes":
+            namespace, inside = running.namespace, True
         return Context(
             self._parts.runtime.name,
             namespace if inside else None,
-            self._parts.host,
+            self._host(running),
             running.labels or None,
         )
+
+    def _host(self, running: Running) -> str:
+        return running.host or self._parts.host
 
 
 _UNDO = {

@@ -1,15 +1,15 @@
 """What events add up to, as rows: one per image (or layer), deed, place, account and country."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from hashlib import sha256
 from typing import Any, TypeVar
 
-from layerproof.model.activity import Activity
+from layerproof.model.activity import Activity, Deed
 from layerproof.model.digest import ChainId, Digest
 from layerproof.model.event import Event, EventKind
 from layerproof.model.identity import Account, Pusher
-from layerproof.store import codec
-from layerproof.store.executor import Session, rows_for
+from layerproof.store import codec, counter_rows
+from layerproof.store.executor import Executor, Session, rows_for
 
 D = TypeVar("D", bound=Digest)
 
@@ -18,11 +18,44 @@ def add(session: Session, events: Iterable[Event]) -> None:
     """Count events that are new in the index."""
     summed: dict[bytes, list[Any]] = {}
     for event in events:
-        row = _columns(event)
+        row = _columns(_deed(event))
         known = summed.setdefault(row[0], row)
         if known is not row:
             known[-3:] = min(known[-3], row[-3]), max(known[-2], row[-2]), known[-1] + 1
     session.run_many("put_activity", summed.values())
+
+
+def read_all(session: Session) -> Iterator[Deed]:
+    """All, in no order."""
+    for manifest, chain, *row in session.stream("deeds"):
+        with codec.decoding("row of activity"):
+            deed = Deed(
+                codec.digest_or_none(Digest, manifest),
+                codec.digest_or_none(ChainId, chain),
+                _activity(*row),
+            )
+        yield deed
+
+
+def write(executor: Executor, deeds: Sequence[Deed]) -> int:
+    """At least this was done; how many say more than was there."""
+    rows = {row[0]: row for row in map(_columns, deeds)}
+    changed = set()
+    with executor.write() as session:
+        there = {key: times for key, *times in rows_for(session, "activity_times", list(rows))}
+        for key, row in rows.items():
+            first_at, last_at, count = there.get(key) or row[-3:]
+            wider = [min(first_at, row[-3]), max(last_at, row[-2]), max(count, row[-1])]
+            if key in there and wider != there[key]:
+                names = ("new_first_at", "new_last_at", "new_count")
+                session.run("widen_activity", identity=key, **dict(zip(names, wider, strict=True)))
+                changed.add(key)
+        new = [row for key, row in rows.items() if key not in there]
+        session.run_many("put_activity", new)
+        changed.update(row[0] for row in new)
+        if any(rows[key][3] == EventKind.PUSH for key in changed):
+            counter_rows.change_state(session)
+    return len(changed)
 
 
 def of_chains(
@@ -30,11 +63,16 @@ def of_chains(
 ) -> dict[ChainId, tuple[Activity, ...]]:
     """By layer: its own, and that of every image that holds it at its place."""
     keys = [codec.raw(chain_id) for chain_id in chain_ids]
-    rows = [
-        *rows_for(session, "activity_of_chains", keys),
-        *rows_for(session, "own_activity_of_chains", keys),
-    ]
-    return _activities(ChainId, rows)
+    rows = {
+        (row[0], row[1]): row
+        for statement in ("activity_around_chains", "own_activity_of_chains")
+        for row in rows_for(session, statement, keys)
+    }
+    summed: dict[tuple[Any, ...], list[Any]] = {}
+    for chain, _, *said, first_at, last_at, count in rows.values():
+        known = summed.setdefault((chain, *said), [first_at, last_at, 0])
+        known[:] = min(known[0], first_at), max(known[1], last_at), known[2] + count
+    return _activities(ChainId, ((*said, *times) for said, times in summed.items()))
 
 
 def of_manifests(
@@ -57,7 +95,7 @@ def accounts(session: Session) -> list[Account]:
                 first, last = min(first, seen.first_at), max(last, seen.last_at)
             counts = {**(seen.counts if seen else {}), EventKind(kind): int(count)}
             found[key] = Account(*key, first, last, counts)
-    return list(found.values())
+    return [found[key] for key in sorted(found)]  # databases sort as their locale says
 
 
 def pushers_of_chains(
@@ -128,19 +166,22 @@ def activity_order(activity: Activity) -> tuple[object, ...]:
     return a.first_at, a.kind, a.registry, a.repository, a.account, a.country, a.host
 
 
-def _columns(event: Event) -> list[Any]:
-    manifest = codec.raw_or_none(event.manifest_digest)
-    chain = codec.raw_or_none(event.chain_id)
+def _deed(event: Event) -> Deed:
+    said = (event.kind, event.registry, event.repository, event.account, event.country, event.host)
+    activity = Activity(*said, event.at, event.at, 1)
+    return Deed(event.manifest_digest, event.chain_id, activity)
+
+
+def _columns(deed: Deed) -> list[Any]:
+    manifest = codec.raw_or_none(deed.manifest_digest)
+    chain = codec.raw_or_none(deed.chain_id)
+    done = deed.activity
     texts = [
-        str(event.kind),
-        codec.text(event.registry),
-        codec.text(event.repository),
-        codec.text(event.account),
-        codec.text(event.country),
-        codec.text(event.host),
+        str(done.kind),
+        *map(codec.text, (done.registry, done.repository, done.account, done.country, done.host)),
     ]
-    at = codec.micros(event.at)
-    return [identity(manifest, chain, texts), manifest, chain, *texts, at, at, 1]
+    times = codec.micros(done.first_at), codec.micros(done.last_at), done.count
+    return [identity(manifest, chain, texts), manifest, chain, *texts, *times]
 
 
 def identity(manifest: bytes | None, chain: bytes | None, texts: Sequence[str]) -> bytes:

@@ -11,9 +11,10 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
-from layerproof.engine.ports import Hit, ImageRecord
+from layerproof.engine.ports import Hit, ImageRecord, Sighting
 from layerproof.model.contents import ChainRecord
 from layerproof.model.digest import ChainId, DiffId, Digest
+from layerproof.model.facts import NamedBuild
 from layerproof.model.image import Descriptor, History, Image, Layer, Platform
 from layerproof.model.page import Cursor, Page
 from layerproof.store import codec, counter_rows, layer_rows
@@ -92,6 +93,36 @@ def by_name(session: Session, reference: str) -> list[ImageRecord]:
     return records(session, [(image, view, reference) for image, view in rows])
 
 
+def builds_named(session: Session, references: Collection[str], most: int) -> list[NamedBuild]:
+    """What each of these names stood for, the newest first."""
+    found = []
+    for reference in dict.fromkeys(references):
+        rows = session.rows("builds_named", reference=codec.text(reference), limit=most)
+        with codec.decoding("row of a name"):
+            found += [
+                NamedBuild(
+                    reference,
+                    codec.digest(Digest, manifest),
+                    codec.digest(ChainId, top),
+                    codec.unmicros(seen_at),
+                )
+                for manifest, top, seen_at in rows
+                if manifest is not None and top is not None
+            ]
+    return found
+
+
+def sightings(session: Session, config_digest: Digest) -> list[Sighting]:
+    """All of one image, under every name, the oldest first."""
+    rows = session.rows("sightings", config_digest=codec.raw(config_digest))
+    wanted = [(image, view, codec.untext(name)) for image, view, name, _ in rows]
+    found = records(session, wanted)
+    return [
+        Sighting(record.image, codec.unmicros(row[3]))
+        for record, row in zip(found, rows, strict=True)
+    ]
+
+
 def with_chain(session: Session, chain_id: ChainId) -> list[ImageRecord]:
     """Those that hold this layer, newest first."""
     rows = session.rows("images_with_chain", chain_id=codec.raw(chain_id))
@@ -107,17 +138,12 @@ def page(
     if chain_id is not None:
         rows = session.rows("images_page_with_chain", chain_id=codec.raw(chain_id), **asked)
     elif part:
-        rows = session.rows("images_page_named", part=_literal(codec.text(part)), **asked)
+        rows = session.rows("images_page_named", part=codec.text(part), **asked)
     else:
         rows = session.rows("images_page", **asked)
     found = records(session, [(key, None, None) for key, _ in rows])
     cursors = [Cursor(indexed_at, key) for key, indexed_at in rows]
     return Page.of(list(zip(found, cursors, strict=True)), limit)
-
-
-def _literal(part: str) -> str:
-    """The text with the signs of LIKE taken literally."""
-    return part.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
 def with_tops(session: Session, chain_ids: Collection[ChainId]) -> list[ImageRecord]:
@@ -128,9 +154,10 @@ def with_tops(session: Session, chain_ids: Collection[ChainId]) -> list[ImageRec
 
 
 def records(session: Session, wanted: Sequence[Wanted]) -> list[ImageRecord]:
-    """Read all of them, in the order wanted, in few round trips."""
+    """Read all of them, in the order wanted, in few round trips; without those that are gone."""
+    names = _names(session, [image for image, _, _ in wanted])
+    wanted = [item for item in wanted if names[item[0]]]
     images = [image for image, _, _ in wanted]
-    names = _names(session, images)
     chosen = [_chosen(view, name, names[image]) for image, view, name in wanted]
     views: dict[int, bytes] = dict(rows_for(session, "record_views", [view for view, _ in chosen]))
     heads = {row[0]: row for row in rows_for(session, "record_images", images)}

@@ -4,11 +4,12 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 
-from layerproof.engine.ports import ContentsSummary, Hit, ImageRecord, PackageList
-from layerproof.model.activity import Activity
+from layerproof.engine.ports import ContentsSummary, Hit, ImageRecord, PackageList, Sighting
+from layerproof.model.activity import Activity, Deed
 from layerproof.model.contents import BlobRecord, ChainRecord, Contents
 from layerproof.model.digest import ChainId, DiffId, Digest
 from layerproof.model.event import Event
+from layerproof.model.facts import NamedBuild
 from layerproof.model.identity import Account, Pusher
 from layerproof.model.image import Image
 from layerproof.model.ownership import PackageScript
@@ -145,10 +146,20 @@ class SqlIndex:
         with self._executor.read() as session:
             return image_rows.by_config(session, digest)
 
+    def sightings_of(self, config_digest: Digest) -> list[Sighting]:
+        """All of one image, under every name, the oldest first."""
+        with self._executor.read() as session:
+            return image_rows.sightings(session, config_digest)
+
     def images_by_name(self, reference: str) -> list[ImageRecord]:
         """Every image seen under this reference, newest first."""
         with self._executor.read() as session:
             return image_rows.by_name(session, reference)
+
+    def builds_named(self, references: Collection[str], most: int) -> list[NamedBuild]:
+        """What each of these names stood for, the newest first."""
+        with self._executor.read() as session:
+            return image_rows.builds_named(session, references, most)
 
     def images(self) -> Iterator[ImageRecord]:
         """All of them, newest first. Between records the index may be written to."""
@@ -264,6 +275,15 @@ class SqlIndex:
         """By manifest digest, what was done with it."""
         with self._executor.read() as session:
             return activity_rows.of_manifests(session, manifests)
+
+    def deeds(self) -> Iterator[Deed]:
+        """All activity, streamed."""
+        with self._executor.read() as session:
+            yield from activity_rows.read_all(session)
+
+    def put_deeds(self, deeds: Sequence[Deed]) -> int:
+        """At least this was done; how many say more than was there."""
+        return activity_rows.write(self._executor, deeds)
 
     def accounts(self) -> list[Account]:
         """Every account that did something."""

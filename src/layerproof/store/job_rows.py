@@ -8,7 +8,7 @@ from typing import Any
 from layerproof.model.job import Job, JobState, Wanted
 from layerproof.model.page import Cursor, Page
 from layerproof.store import codec
-from layerproof.store.executor import Executor, Row, Session, first, rows_for
+from layerproof.store.executor import Executor, Row, Session, chunks, first, rows_for
 
 
 def put(executor: Executor, wanted: Sequence[Wanted], now: datetime) -> int:
@@ -37,17 +37,19 @@ def take(executor: Executor, worker: str, now: datetime) -> Job | None:
         running = replace(
             job, state=JobState.RUNNING, attempts=job.attempts + 1, started_at=now, worker=worker
         )
-        change(session, running, JobState.QUEUED, now)
+        change(session, running, job, now)
         return running
 
 
-def change(session: Session, job: Job, was: JobState, now: datetime) -> bool:
-    """Write the job down as it is, if it is in the state that it was in."""
+def change(session: Session, job: Job, was: Job, now: datetime) -> bool:
+    """Write the job down as it is, if it is in the state and at the try that it was in: a worker
+    that was taken for dead changes nothing of a job that another one does."""
     return bool(
         session.run(
             "change_job",
             id=job.id,
-            was=str(was),
+            was=str(was.state),
+            was_attempts=was.attempts,
             new_state=str(job.state),
             new_attempts=job.attempts,
             new_due_at=codec.micros_or_none(job.due_at),
@@ -59,10 +61,17 @@ def change(session: Session, job: Job, was: JobState, now: datetime) -> bool:
     )
 
 
-def alive(executor: Executor, identities: Collection[int], now: datetime) -> set[int]:
+def alive(executor: Executor, running: Collection[Job], now: datetime) -> set[int]:
     """Say that these still run; those of them that do not, by the index."""
+    at = codec.micros(now)
+    if not running:
+        return set()
     with executor.write() as session:
-        return {i for i in identities if not session.run("job_alive", id=i, now=codec.micros(now))}
+        return {
+            job.id
+            for job in running
+            if not session.run("job_alive", id=job.id, attempts=job.attempts, now=at)
+        }
 
 
 def stalled(session: Session, before: datetime) -> list[Job]:
@@ -122,10 +131,19 @@ def reports(
 
 
 def prune(executor: Executor, before: datetime) -> int:
-    """Delete what ended before."""
+    """Delete what ended before, with what was reported of it."""
     with executor.write() as session:
-        session.run("drop_job_reports", before=codec.micros(before))
-        return session.run("drop_jobs", before=codec.micros(before))
+        ended = [key for (key,) in session.rows("jobs_ended", before=codec.micros(before))]
+        for some in chunks(ended):
+            session.run("drop_jobs", keys=some)
+        drop_reports(session, ended)
+    return len(ended)
+
+
+def drop_reports(session: Session, identities: Collection[int]) -> None:
+    """Delete what was reported of jobs that are gone."""
+    for some in chunks(identities):
+        session.run("drop_job_reports", keys=some)
 
 
 def _columns(name: str, wanted: Wanted, now: datetime) -> tuple[object, ...]:

@@ -9,7 +9,7 @@ from layerproof.model.amendment import MadeException, PolicyRevision
 from layerproof.model.gate import Tally
 from layerproof.model.page import Cursor, Page
 from layerproof.store import codec, counter_rows, tally_rows
-from layerproof.store.executor import Executor, Row, first
+from layerproof.store.executor import Executor, Row, Session, first
 
 
 class SqlLedger:
@@ -23,20 +23,22 @@ class SqlLedger:
     def put_token(self, token: AccessToken) -> None:
         """Insert, or replace the one of the same id."""
         with self._executor.write() as session:
-            session.run(
-                "put_token",
-                name=codec.text(token.id),
-                title=codec.text(token.name),
-                role=str(token.role),
-                digest=token.digest,
-                created_by=codec.text(token.created_by),
-                created_at=codec.micros(token.created_at),
-                expires_at=codec.micros(token.expires_at),
-                revoked_by=codec.text(token.revoked_by),
-                revoked_at=codec.micros_or_none(token.revoked_at),
-                registry=codec.text(token.registry),
-            )
+            _put_token(session, token)
             counter_rows.change(session, counter_rows.ACCESS)
+
+    def add_token(self, token: AccessToken, instead_of: AccessToken | None = None) -> bool:
+        """Insert a new one, and replace another, unless a good one has its name."""
+        with self._executor.write() as session:
+            there = {found.id: found for found in map(_token, session.rows("tokens"))}
+            if instead_of is not None:
+                there[instead_of.id] = instead_of
+            if any(t.name == token.name and t.active(token.created_at) for t in there.values()):
+                return False
+            if instead_of is not None:
+                _put_token(session, instead_of)
+            _put_token(session, token)
+            counter_rows.change(session, counter_rows.ACCESS)
+        return True
 
     def tokens(self) -> list[AccessToken]:
         """All, the oldest first."""
@@ -75,8 +77,8 @@ class SqlLedger:
 
     # --- policy ---
 
-    def add_policy(self, revision: PolicyRevision) -> None:
-        """Append."""
+    def add_policy(self, revision: PolicyRevision, after: int | None = None) -> bool:
+        """Append, if the newest one is the one that was expected."""
         row = (
             revision.text.encode(),
             codec.text(revision.put_by),
@@ -84,8 +86,12 @@ class SqlLedger:
             codec.text(revision.reason),
         )
         with self._executor.write() as session:
+            newest = first(session.rows("policy_revisions", limit=1))
+            if after is not None and after != (newest[0] if newest else 0):
+                return False
             session.run_many("put_policy_revision", [row])
             counter_rows.change(session, counter_rows.ACCESS)
+        return True
 
     def policies(self, limit: int = 1) -> list[PolicyRevision]:
         """The newest ones, newest first."""
@@ -135,6 +141,22 @@ class SqlLedger:
     def close(self) -> None:
         """Close connections; they open again when needed."""
         self._executor.close()
+
+
+def _put_token(session: Session, token: AccessToken) -> None:
+    session.run(
+        "put_token",
+        name=codec.text(token.id),
+        title=codec.text(token.name),
+        role=str(token.role),
+        digest=token.digest,
+        created_by=codec.text(token.created_by),
+        created_at=codec.micros(token.created_at),
+        expires_at=codec.micros(token.expires_at),
+        revoked_by=codec.text(token.revoked_by),
+        revoked_at=codec.micros_or_none(token.revoked_at),
+        registry=codec.text(token.registry),
+    )
 
 
 def _token(row: Row) -> AccessToken:

@@ -126,16 +126,18 @@ class ProcrastinateQueue:
         with self._translated():
             self._open()
             with self._engine.begin() as connection:
-                gone = connection.execute(
+                rows = connection.execute(
                     text(
                         "DELETE FROM procrastinate_jobs j WHERE j.status NOT IN ('todo', 'doing')"
                         " AND NOT EXISTS (SELECT 1 FROM procrastinate_events e"
-                        " WHERE e.job_id = j.id AND e.at >= :before)"
+                        " WHERE e.job_id = j.id AND e.at >= :before) RETURNING j.id"
                     ),
                     {"before": before},
                 )
-        job_rows.prune(self._executor, before)
-        return gone.rowcount
+                gone = [key for (key,) in rows]
+        with self._executor.write() as session:
+            job_rows.drop_reports(session, gone)
+        return len(gone)
 
     def run(self, work: Work, *, slots: int, stop: Signal) -> None:
         """Do jobs until `stop` is set."""

@@ -13,6 +13,7 @@ from layerproof.store import codec, counter_rows
 from layerproof.store.executor import Executor, Session, chunks, rows_for
 
 _IMAGES_AT_ONCE = 200  # one transaction: other writers wait for it
+_ROWS_AT_ONCE = 5000  # likewise
 
 
 def prune(executor: Executor, kept: Retention) -> Pruned:
@@ -28,8 +29,13 @@ def prune(executor: Executor, kept: Retention) -> Pruned:
 def _drop(executor: Executor, statement: str, before: datetime | None) -> int:
     if before is None:
         return 0
-    with executor.write() as session:
-        return session.run(statement, before=codec.micros(before))
+    dropped = 0
+    while True:
+        with executor.write() as session:
+            some = session.run(statement, before=codec.micros(before), limit=_ROWS_AT_ONCE)
+        dropped += some
+        if some < _ROWS_AT_ONCE:
+            return dropped
 
 
 def _images(executor: Executor, before: datetime | None) -> Iterator[tuple[int, int]]:

@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from threading import Event as Signal
 
 from layerproof.engine.ports import Clock
-from layerproof.engine.queue import ALIVE, STALLED, CancelledError, Work, next_try
+from layerproof.engine.queue import ALIVE, MOST_ATTEMPTS, STALLED, CancelledError, Work, next_try
 from layerproof.errors import IndexUnavailableError, LayerproofError
 from layerproof.model.job import Job, JobState, Wanted
 from layerproof.model.page import Cursor, Page
@@ -68,7 +68,7 @@ class SqlQueue:
             if job is None or job.state not in (JobState.QUEUED, JobState.RUNNING):
                 return False
             ended = replace(job, state=JobState.CANCELLED, ended_at=now)
-            return job_rows.change(session, ended, job.state, now)
+            return job_rows.change(session, ended, job, now)
 
     def prune(self, before: datetime) -> int:
         """Delete jobs that ended before."""
@@ -159,12 +159,13 @@ class _Worker:
             )
         running.report(error)
         with self._executor.write() as session:
-            job_rows.change(session, again, JobState.RUNNING, now)
+            job_rows.change(session, again, job, now)
 
     def say_alive(self) -> None:
         """For all that runs here; what was cancelled is told so."""
         with suppress(IndexUnavailableError):
-            gone = job_rows.alive(self._executor, list(self._running), self._clock.now())
+            jobs = [item.job for item in list(self._running.values())]
+            gone = job_rows.alive(self._executor, jobs, self._clock.now())
             for identity in gone:
                 running = self._running.get(identity)
                 if running is not None:
@@ -174,16 +175,12 @@ class _Worker:
         """Jobs whose workers are gone wait again."""
         now = self._clock.now()
         with suppress(IndexUnavailableError), self._executor.write() as session:
+            silent = {job.id for job in job_rows.stalled(session, now - STALLED)}
             for job in job_rows.stalled(session, now + timedelta(days=1)):
-                if job.id in self._running or not self._is_gone(job, starting=starting):
+                if job.id in self._running:
                     continue
-                job_rows.change(
-                    session, replace(job, state=JobState.QUEUED, worker=""), JobState.RUNNING, now
-                )
-            for job in job_rows.stalled(session, now - STALLED):
-                if job.id not in self._running:
-                    again = replace(job, state=JobState.QUEUED, worker="")
-                    job_rows.change(session, again, JobState.RUNNING, now)
+                if job.id in silent or self._is_gone(job, starting=starting):
+                    job_rows.change(session, _abandoned(job, now), job, now)
 
     def _is_gone(self, job: Job, *, starting: bool) -> bool:
         host, _, pid = job.worker.rpartition("/")
@@ -231,8 +228,19 @@ class _Running:
             self._looked = self._clock.monotonic()
             with suppress(IndexUnavailableError), self._executor.read() as session:
                 now = job_rows.read(session, self.job.id)
-                self.withdrawn = now is None or now.state is not JobState.RUNNING
+                self.withdrawn = (
+                    now is None
+                    or now.state is not JobState.RUNNING
+                    or now.attempts != self.job.attempts  # another worker does it by now
+                )
         return self.withdrawn or self._stop.is_set()
+
+
+def _abandoned(job: Job, now: datetime) -> Job:
+    """A job whose worker died: it waits again, unless every try ended so."""
+    if job.attempts >= MOST_ATTEMPTS:
+        return replace(job, state=JobState.FAILED, ended_at=now)
+    return replace(job, state=JobState.QUEUED, worker="")
 
 
 def error_document(error: LayerproofError) -> dict[str, object]:

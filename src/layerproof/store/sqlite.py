@@ -38,9 +38,18 @@ _OLDEST = (3, 24)  # upsert
 class SqliteExecutor:
     """Transactions on one SQLite file. Safe for threads (one at a time) and across forks."""
 
-    def __init__(self, path: Path, *, busy_seconds: float = 30.0, durable: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        busy_seconds: float = 30.0,
+        durable: bool = False,
+        frozen: bool = False,
+    ) -> None:
         """`durable`: what is committed survives a power cut too, at the price of one fsync for each
-        transaction; else the last ones may be lost with the power, never with the process."""
+        transaction; else the last ones may be lost with the power, never with the process.
+        `frozen`: only read, from a file that nobody writes."""
+        self._frozen = frozen
         self._path = path.absolute()
         self._synchronous = "FULL" if durable else "NORMAL"
         self._busy_seconds = busy_seconds
@@ -125,11 +134,13 @@ class SqliteExecutor:
             raise self._unavailable(
                 f"SQLite {sqlite3.sqlite_version} is too old", "use a Python with SQLite 3.24"
             )
-        self._access = prepare(self._path)
+        self._access = Access.FROZEN if self._frozen else prepare(self._path)
         connection = self._connect()
         try:
             if self._revision(connection) != HEAD:
                 connection = self._upgraded(connection)
+            if self._frozen:
+                connection.execute("PRAGMA trusted_schema=OFF")
             connection.execute("PRAGMA foreign_keys=ON")
             connection.execute(f"PRAGMA synchronous={self._synchronous}")
             connection.execute(f"PRAGMA wal_autocheckpoint={LOG_PAGES}")
@@ -246,13 +257,24 @@ def back_up(path: Path, file: Path) -> int:
 
     By SQLite's own backup (sqlite.org/backup.html): the copy is of one moment.
     """
-    if file.exists():
-        raise UsageError("the file exists already", where=str(file), remedy="name another one")
+    if not path.exists():
+        raise UsageError("there is no index", where=str(path), remedy="name it with --index")
     executor = SqliteExecutor(path)
     with executor.read():
         pass  # it is ours, and of a version that we know
     executor.close()
-    os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+    try:
+        os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        raise UsageError(
+            "the file exists already", where=str(file), remedy="name another one"
+        ) from None
+    except OSError as error:
+        raise UsageError(
+            f"the file cannot be written: {error.strerror}",
+            where=str(file),
+            remedy="see its folder",
+        ) from error
     try:
         source, target = sqlite3.connect(path), sqlite3.connect(file)
         try:
@@ -261,11 +283,20 @@ def back_up(path: Path, file: Path) -> int:
             source.close()
             target.close()
     except sqlite3.Error as error:
-        file.unlink()
+        _forget(file)
         raise IndexUnavailableError(
             f"the index cannot be copied: {error}", where=str(file), remedy="see that there is room"
         ) from error
+    except BaseException:
+        _forget(file)
+        raise
     return file.stat().st_size
+
+
+def _forget(file: Path) -> None:
+    """Half a copy is worse than none."""
+    for name in (file.name, f"{file.name}-journal"):
+        file.with_name(name).unlink(missing_ok=True)
 
 
 class _SqliteSession:

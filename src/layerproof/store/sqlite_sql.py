@@ -383,8 +383,8 @@ STATEMENTS: Mapping[str, str] = {
         "SELECT image.id, image.indexed_at FROM image WHERE image.indexed_at <= :before_at AND "
         "(image.indexed_at < :before_at OR image.id < :before_id) AND image.id IN (SELECT "
         "image_view.image_id FROM image_view JOIN image_name ON image_view.id = "
-        "image_name.view_id WHERE (image_name.reference LIKE '%' || :part || '%' ESCAPE '\')) "
-        "ORDER BY image.indexed_at DESC, image.id DESC LIMIT :limit OFFSET 0"
+        "image_name.view_id WHERE instr(image_name.reference, :part) > 0) ORDER BY "
+        "image.indexed_at DESC, image.id DESC LIMIT :limit OFFSET 0"
     ),
     "images_with_chain": (
         "SELECT image.id FROM image JOIN image_layer ON image.id = image_layer.image_id JOIN "
@@ -425,6 +425,19 @@ STATEMENTS: Mapping[str, str] = {
         "SELECT image_view.image_id, image_view.id FROM image_view JOIN image_name ON "
         "image_view.id = image_name.view_id WHERE image_name.reference = :reference ORDER BY "
         "image_name.seen_at DESC, image_name.id DESC"
+    ),
+    "builds_named": (
+        "SELECT image_view.manifest_digest, layer.chain_id, image_name.seen_at FROM image_name "
+        "JOIN image_view ON image_view.id = image_name.view_id LEFT OUTER JOIN image_top ON "
+        "image_top.image_id = image_view.image_id LEFT OUTER JOIN layer ON layer.id = "
+        "image_top.layer_id WHERE image_name.reference = :reference ORDER BY image_name.seen_at "
+        "DESC, image_name.id DESC LIMIT :limit OFFSET 0"
+    ),
+    "sightings": (
+        "SELECT image.id, image_view.id AS id_1, image_name.reference, image_name.seen_at FROM "
+        "image JOIN image_view ON image.id = image_view.image_id JOIN image_name ON image_view.id "
+        "= image_name.view_id WHERE image.config_digest = :config_digest ORDER BY "
+        "image_name.seen_at, image_name.id"
     ),
     "put_name": (
         "INSERT INTO image_name (reference, view_id, seen_at) VALUES (:reference, :view_id, "
@@ -516,7 +529,8 @@ STATEMENTS: Mapping[str, str] = {
         "event.id DESC LIMIT :limit OFFSET 0"
     ),
     "drop_events": (
-        "DELETE FROM event WHERE event.at < :before"
+        "DELETE FROM event WHERE event.id IN (SELECT event.id FROM event WHERE event.at < :before "
+        "ORDER BY event.at LIMIT :limit OFFSET 0)"
     ),
     "put_activity": (
         "INSERT INTO activity (identity, manifest_digest, chain_id, kind, registry, repository, "
@@ -528,11 +542,13 @@ STATEMENTS: Mapping[str, str] = {
         "ELSE activity.last_at END, count = (activity.count + excluded.count)"
     ),
     "pushers_of_chains": (
-        "SELECT layer.chain_id, activity.registry, activity.account, min(activity.first_at) AS "
-        "min_1 FROM layer JOIN image_layer ON layer.id = image_layer.layer_id JOIN image_view ON "
-        "image_view.image_id = image_layer.image_id JOIN activity ON activity.manifest_digest = "
-        "image_view.manifest_digest WHERE layer.chain_id IN (:keys*) AND activity.kind = 'push' "
-        "GROUP BY layer.chain_id, activity.registry, activity.account"
+        "SELECT holding.chain_id, activity.registry, activity.account, min(activity.first_at) AS "
+        "min_1 FROM (SELECT DISTINCT layer.chain_id AS chain_id, image_view.manifest_digest AS "
+        "manifest_digest FROM layer JOIN image_layer ON layer.id = image_layer.layer_id JOIN "
+        "image_view ON image_view.image_id = image_layer.image_id WHERE layer.chain_id IN "
+        "(:keys*) AND image_view.manifest_digest IS NOT NULL) AS holding JOIN activity ON "
+        "activity.manifest_digest = holding.manifest_digest WHERE activity.kind = 'push' GROUP BY "
+        "holding.chain_id, activity.registry, activity.account"
     ),
     "pushers_of_manifests": (
         "SELECT activity.manifest_digest, activity.registry, activity.account, "
@@ -540,23 +556,20 @@ STATEMENTS: Mapping[str, str] = {
         "AND activity.kind = 'push' GROUP BY activity.manifest_digest, activity.registry, "
         "activity.account"
     ),
-    "activity_of_chains": (
-        "SELECT layer.chain_id, activity.kind, activity.registry, activity.repository, "
-        "activity.account, activity.country, activity.host, min(activity.first_at) AS min_1, "
-        "max(activity.last_at) AS max_1, sum(activity.count) AS sum_1 FROM layer JOIN image_layer "
+    "activity_around_chains": (
+        "SELECT holding.chain_id, activity.id, activity.kind, activity.registry, "
+        "activity.repository, activity.account, activity.country, activity.host, "
+        "activity.first_at, activity.last_at, activity.count FROM (SELECT DISTINCT layer.chain_id "
+        "AS chain_id, image_view.manifest_digest AS manifest_digest FROM layer JOIN image_layer "
         "ON layer.id = image_layer.layer_id JOIN image_view ON image_view.image_id = "
-        "image_layer.image_id JOIN activity ON activity.manifest_digest = "
-        "image_view.manifest_digest WHERE layer.chain_id IN (:keys*) GROUP BY layer.chain_id, "
-        "activity.kind, activity.registry, activity.repository, activity.account, "
-        "activity.country, activity.host"
+        "image_layer.image_id WHERE layer.chain_id IN (:keys*) AND image_view.manifest_digest IS "
+        "NOT NULL) AS holding JOIN activity ON activity.manifest_digest = holding.manifest_digest"
     ),
     "own_activity_of_chains": (
-        "SELECT activity.chain_id, activity.kind, activity.registry, activity.repository, "
-        "activity.account, activity.country, activity.host, min(activity.first_at) AS min_1, "
-        "max(activity.last_at) AS max_1, sum(activity.count) AS sum_1 FROM activity WHERE "
-        "activity.chain_id IN (:keys*) GROUP BY activity.chain_id, activity.kind, "
-        "activity.registry, activity.repository, activity.account, activity.country, "
-        "activity.host"
+        "SELECT activity.chain_id, activity.id, activity.kind, activity.registry, "
+        "activity.repository, activity.account, activity.country, activity.host, "
+        "activity.first_at, activity.last_at, activity.count FROM activity WHERE "
+        "activity.chain_id IN (:keys*)"
     ),
     "activity_of_manifests": (
         "SELECT activity.manifest_digest, activity.kind, activity.registry, activity.repository, "
@@ -565,6 +578,19 @@ STATEMENTS: Mapping[str, str] = {
         "activity.manifest_digest IN (:keys*) GROUP BY activity.manifest_digest, activity.kind, "
         "activity.registry, activity.repository, activity.account, activity.country, "
         "activity.host"
+    ),
+    "deeds": (
+        "SELECT activity.manifest_digest, activity.chain_id, activity.kind, activity.registry, "
+        "activity.repository, activity.account, activity.country, activity.host, "
+        "activity.first_at, activity.last_at, activity.count FROM activity"
+    ),
+    "activity_times": (
+        "SELECT activity.identity, activity.first_at, activity.last_at, activity.count FROM "
+        "activity WHERE activity.identity IN (:keys*)"
+    ),
+    "widen_activity": (
+        "UPDATE activity SET first_at=:new_first_at, last_at=:new_last_at, count=:new_count WHERE "
+        "activity.identity = :identity"
     ),
     "accounts": (
         "SELECT activity.registry, activity.account, activity.kind, min(activity.first_at) AS "
@@ -603,10 +629,12 @@ STATEMENTS: Mapping[str, str] = {
     "change_job": (
         "UPDATE job SET state=:new_state, attempts=:new_attempts, due_at=:new_due_at, "
         "started_at=:new_started_at, ended_at=:new_ended_at, alive_at=:new_alive_at, "
-        "worker=:new_worker WHERE job.id = :id AND job.state = :was"
+        "worker=:new_worker WHERE job.id = :id AND job.state = :was AND job.attempts = "
+        ":was_attempts"
     ),
     "job_alive": (
-        "UPDATE job SET alive_at=:now WHERE job.id = :id AND job.state = 'running'"
+        "UPDATE job SET alive_at=:now WHERE job.id = :id AND job.state = 'running' AND "
+        "job.attempts = :attempts"
     ),
     "stalled_jobs": (
         "SELECT job.id, job.name, job.turn, job.kind, job.arguments, job.priority, job.state, "
@@ -639,11 +667,15 @@ STATEMENTS: Mapping[str, str] = {
         "SELECT job_report.job_id, job_report.progress, job_report.error, job_report.reported_at "
         "FROM job_report WHERE job_report.job_id IN (:keys*)"
     ),
+    "jobs_ended": (
+        "SELECT job.id FROM job WHERE job.ended_at < :before AND job.id < (SELECT max(other.id) "
+        "AS max_1 FROM job AS other)"
+    ),
     "drop_jobs": (
-        "DELETE FROM job WHERE job.ended_at < :before"
+        "DELETE FROM job WHERE job.id IN (:keys*)"
     ),
     "drop_job_reports": (
-        "DELETE FROM job_report WHERE job_report.reported_at < :before"
+        "DELETE FROM job_report WHERE job_report.job_id IN (:keys*)"
     ),
     "put_token": (
         "INSERT INTO access_token (name, title, role, digest, created_by, created_at, expires_at, "
@@ -790,7 +822,8 @@ STATEMENTS: Mapping[str, str] = {
         "OFFSET 0"
     ),
     "drop_verdicts": (
-        "DELETE FROM verdict WHERE verdict.decided_at < :before"
+        "DELETE FROM verdict WHERE verdict.id IN (SELECT verdict.id FROM verdict WHERE "
+        "verdict.decided_at < :before ORDER BY verdict.decided_at LIMIT :limit OFFSET 0)"
     ),
     "put_withdrawal": (
         "INSERT INTO withdrawal (name, chain_id, diff_id, reference, withdrawn_by, withdrawn_at, "

@@ -64,6 +64,7 @@ from layerproof.store.schema import (
 )
 
 # Both dialects spell `ON CONFLICT` alike; SQLAlchemy has one construct per dialect for it.
+_ZERO: ColumnElement[int] = literal_column("0")
 _INSERT: Mapping[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
@@ -104,9 +105,11 @@ def _in(column: Column[Any]) -> ColumnElement[bool]:
 
 
 class _Insert:
-    """The three ways to insert; parameters have the names of the columns."""
+    """What dialects spell differently: ways to insert, whose parameters have the names of the
+    columns; and where a text has a part."""
 
     def __init__(self, dialect: str) -> None:
+        self._dialect = dialect
         self._insert = _INSERT[dialect]
 
     def plain(self, table: Table) -> Executable:
@@ -155,6 +158,12 @@ class _Insert:
             },
         )
         return changed
+
+    def place_of(self, part: ColumnElement[str], text: Column[Any]) -> ColumnElement[int]:
+        """Where the text has the part, from 1; 0 if nowhere. Upper and lower case differ."""
+        function = func.instr if self._dialect == "sqlite" else func.strpos
+        found: ColumnElement[int] = function(text, part)
+        return found
 
     def _values(self, table: Table) -> Any:
         return self._insert(table).values({name: bindparam(name) for name in inserted(table)})
@@ -350,7 +359,7 @@ def _images(insert: _Insert) -> Mapping[str, Executable]:
             image.c.id.in_(
                 select(image_view.c.image_id)
                 .select_from(image_view.join(image_name))
-                .where(image_name.c.reference.contains(bindparam("part"), escape="\\"))
+                .where(insert.place_of(bindparam("part"), image_name.c.reference) > _ZERO)
             ),
         )
         .order_by(*newest)
@@ -370,6 +379,22 @@ def _images(insert: _Insert) -> Mapping[str, Executable]:
         "views_by_manifest": _views().where(_is(image_view.c.manifest_digest)),
         "views_by_index": _views().where(_is(image_view.c.index_digest)),
         "views_by_name": _views().where(_is(image_name.c.reference)),
+        "builds_named": select(image_view.c.manifest_digest, layer.c.chain_id, image_name.c.seen_at)
+        .select_from(
+            image_name.join(image_view)
+            .outerjoin(image_top, image_top.c.image_id == image_view.c.image_id)
+            .outerjoin(layer, layer.c.id == image_top.c.layer_id)
+        )
+        .where(_is(image_name.c.reference))
+        .order_by(image_name.c.seen_at.desc(), image_name.c.id.desc())
+        .limit(bindparam("limit"))
+        .offset(literal_column("0")),
+        "sightings": select(
+            image.c.id, image_view.c.id, image_name.c.reference, image_name.c.seen_at
+        )
+        .select_from(image.join(image_view).join(image_name))
+        .where(_is(image.c.config_digest))
+        .order_by(image_name.c.seen_at, image_name.c.id),
         "put_name": insert.plain(image_name),
         "name_seen_after": select(image_name.c.id).where(
             _is(image_name.c.reference),
@@ -439,7 +464,7 @@ def _events(insert: _Insert) -> Mapping[str, Executable]:
         .order_by(*newest)
         .limit(bindparam("limit"))
         .offset(literal_column("0")),
-        "drop_events": delete(event).where(event.c.at < bindparam("before")),
+        "drop_events": _drop_some(event, event.c.at),
     }
 
 
@@ -461,34 +486,60 @@ def _before(time: Column[Any], key: Column[Any]) -> ColumnElement[bool]:
     )
 
 
+def _drop_some(table: Table, time: Column[Any]) -> Executable:
+    """Delete at most `limit` rows that are older than `before`."""
+    old = (
+        select(table.c.id)
+        .where(time < bindparam("before"))
+        .order_by(time)
+        .limit(bindparam("limit"))
+        .offset(literal_column("0"))
+    )
+    return delete(table).where(table.c.id.in_(old))
+
+
 def _activity(insert: _Insert) -> Mapping[str, Executable]:
     pushed = activity.c.kind == literal_column("'push'")
-    summed = (
+    said = (
         activity.c.kind,
         activity.c.registry,
         activity.c.repository,
         activity.c.account,
         activity.c.country,
         activity.c.host,
+    )
+    deeds = (*said, activity.c.first_at, activity.c.last_at, activity.c["count"])
+    summed = (
+        *said,
         func.min(activity.c.first_at),
         func.max(activity.c.last_at),
         func.sum(activity.c.count),
     )
-    # A layer's own activity, and that of every image that holds it at its place.
-    around = (
-        layer.join(image_layer)
-        .join(image_view, image_view.c.image_id == image_layer.c.image_id)
-        .join(activity, activity.c.manifest_digest == image_view.c.manifest_digest)
+    # The manifests of images that hold a layer at its place: once, in however many views.
+    holding = (
+        select(layer.c.chain_id, image_view.c.manifest_digest)
+        .distinct()
+        .select_from(
+            layer.join(image_layer).join(
+                image_view, image_view.c.image_id == image_layer.c.image_id
+            )
+        )
+        .where(_in(layer.c.chain_id), image_view.c.manifest_digest.is_not(None))
+        .subquery("holding")
     )
+    around = holding.join(activity, activity.c.manifest_digest == holding.c.manifest_digest)
     return {
         "put_activity": insert.add_up(activity),
         # Who pushed images that hold the layer at its place.
         "pushers_of_chains": select(
-            layer.c.chain_id, activity.c.registry, activity.c.account, func.min(activity.c.first_at)
+            holding.c.chain_id,
+            activity.c.registry,
+            activity.c.account,
+            func.min(activity.c.first_at),
         )
         .select_from(around)
-        .where(_in(layer.c.chain_id), pushed)
-        .group_by(layer.c.chain_id, activity.c.registry, activity.c.account),
+        .where(pushed)
+        .group_by(holding.c.chain_id, activity.c.registry, activity.c.account),
         "pushers_of_manifests": select(
             activity.c.manifest_digest,
             activity.c.registry,
@@ -497,16 +548,24 @@ def _activity(insert: _Insert) -> Mapping[str, Executable]:
         )
         .where(_in(activity.c.manifest_digest), pushed)
         .group_by(activity.c.manifest_digest, activity.c.registry, activity.c.account),
-        "activity_of_chains": select(layer.c.chain_id, *summed)
-        .select_from(around)
-        .where(_in(layer.c.chain_id))
-        .group_by(layer.c.chain_id, *summed[:6]),
-        "own_activity_of_chains": select(activity.c.chain_id, *summed)
-        .where(_in(activity.c.chain_id))
-        .group_by(activity.c.chain_id, *summed[:6]),
+        # What was done with a layer itself, and with every image that holds it at its place; each
+        # row of activity once, though it may name both.
+        "activity_around_chains": select(holding.c.chain_id, activity.c.id, *deeds).select_from(
+            around
+        ),
+        "own_activity_of_chains": select(activity.c.chain_id, activity.c.id, *deeds).where(
+            _in(activity.c.chain_id)
+        ),
         "activity_of_manifests": select(activity.c.manifest_digest, *summed)
         .where(_in(activity.c.manifest_digest))
-        .group_by(activity.c.manifest_digest, *summed[:6]),
+        .group_by(activity.c.manifest_digest, *said),
+        "deeds": select(activity.c.manifest_digest, activity.c.chain_id, *deeds),
+        "activity_times": select(
+            activity.c.identity, activity.c.first_at, activity.c.last_at, activity.c["count"]
+        ).where(_in(activity.c.identity)),
+        "widen_activity": update(activity)
+        .where(_is(activity.c.identity))
+        .values({name: bindparam(f"new_{name}") for name in ("first_at", "last_at", "count")}),
         "accounts": select(
             activity.c.registry,
             activity.c.account,
@@ -545,7 +604,7 @@ def _verdicts(insert: _Insert) -> Mapping[str, Executable]:
         .order_by(*newest)
         .limit(bindparam("limit"))
         .offset(literal_column("0")),
-        "drop_verdicts": delete(verdict).where(verdict.c.decided_at < bindparam("before")),
+        "drop_verdicts": _drop_some(verdict, verdict.c.decided_at),
     }
 
 
@@ -590,7 +649,11 @@ def _jobs(insert: _Insert) -> Mapping[str, Executable]:
         .limit(literal_column("1"))
         .offset(literal_column("0")),
         "change_job": update(job)
-        .where(_is(job.c.id), job.c.state == bindparam("was"))
+        .where(
+            _is(job.c.id),
+            job.c.state == bindparam("was"),
+            job.c.attempts == bindparam("was_attempts"),
+        )
         .values(
             {
                 name: bindparam(f"new_{name}")
@@ -606,7 +669,7 @@ def _jobs(insert: _Insert) -> Mapping[str, Executable]:
             }
         ),
         "job_alive": update(job)
-        .where(_is(job.c.id), job.c.state == literal_column("'running'"))
+        .where(_is(job.c.id), job.c.state == literal_column("'running'"), _is(job.c.attempts))
         .values(alive_at=bindparam("now")),
         "stalled_jobs": select(*job.c).where(
             job.c.state == literal_column("'running'"), job.c.alive_at < bindparam("before")
@@ -624,10 +687,13 @@ def _jobs(insert: _Insert) -> Mapping[str, Executable]:
         "jobs_by_state": select(job.c.state, func.count()).where(alive).group_by(job.c.state),
         "put_job_report": insert.replace(job_report, "job_id"),
         "job_reports": select(*job_report.c).where(_in(job_report.c.job_id)),
-        "drop_jobs": delete(job).where(job.c.ended_at < bindparam("before")),
-        "drop_job_reports": delete(job_report).where(
-            job_report.c.reported_at < bindparam("before")
+        # The last one stays, so that no later job gets the number of an earlier one.
+        "jobs_ended": select(job.c.id).where(
+            job.c.ended_at < bindparam("before"),
+            job.c.id < select(func.max(_other_job.c.id)).scalar_subquery(),
         ),
+        "drop_jobs": delete(job).where(_in(job.c.id)),
+        "drop_job_reports": delete(job_report).where(_in(job_report.c.job_id)),
     }
 
 

@@ -8,13 +8,14 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from layerproof.engine.ports import ContentsSummary, Hit, ImageRecord, PackageList
-from layerproof.model.activity import Activity
+from layerproof.engine.ports import ContentsSummary, Hit, ImageRecord, PackageList, Sighting
+from layerproof.model.activity import Activity, Deed
 from layerproof.model.contents import BlobRecord, ChainRecord, Contents
 from layerproof.model.digest import ChainId, DiffId, Digest
 from layerproof.model.event import Event, EventKind
+from layerproof.model.facts import NamedBuild
 from layerproof.model.identity import Account, Pusher
 from layerproof.model.image import Image
 from layerproof.model.ownership import PackageScript
@@ -26,14 +27,7 @@ from layerproof.model.trust import TrustRecord
 from layerproof.model.withdrawal import Withdrawal
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class _Sighting:
-    """One image as it was put under one name; later ones stand later in `MemoryIndex._seen`."""
-
-    image: Image
-    seen_at: datetime
+_Done = tuple[Digest | None, ChainId | None, Any, Any, Any, Any, Any, Any]  # image, layer, what
 
 
 @dataclass(slots=True)
@@ -44,13 +38,13 @@ class MemoryIndex:
     _blobs: dict[Digest, BlobRecord] = field(default_factory=dict)
     _chains: dict[ChainId, ChainRecord] = field(default_factory=dict)
     _layers: dict[ChainId, DiffId] = field(default_factory=dict)
-    _seen: list[_Sighting] = field(default_factory=list)
+    _seen: list[Sighting] = field(default_factory=list)
     _images: dict[Digest, datetime] = field(default_factory=dict)
     _trust: dict[str, TrustRecord] = field(default_factory=dict)
     _events: dict[str, Event] = field(default_factory=dict)
     _withdrawals: dict[str, Withdrawal] = field(default_factory=dict)
     _verdicts: dict[str, VerdictRecord] = field(default_factory=dict)
-    _activity: dict[tuple[object, ...], Activity] = field(default_factory=dict)
+    _activity: dict[_Done, Activity] = field(default_factory=dict)
     _changes: int = 0
     _cached: dict[str, bytes] = field(default_factory=dict)
 
@@ -161,7 +155,7 @@ class MemoryIndex:
         if any(s.image == image and s.seen_at > moment for s in self._seen):
             return
         self._seen = [s for s in self._seen if s.image != image]
-        self._seen.append(_Sighting(image, moment))
+        self._seen.append(Sighting(image, moment))
 
     def image_by_manifest(self, digest: Digest) -> ImageRecord | None:
         """By manifest digest, or by index digest if that names one indexed image only."""
@@ -185,9 +179,25 @@ class MemoryIndex:
         with_manifest = [s for s in found if s.image.manifest_digest is not None]
         return self._record((with_manifest or found)[0]) if found else None
 
+    def sightings_of(self, config_digest: Digest) -> list[Sighting]:
+        """All of one image, under every name, the oldest first."""
+        return [s for s in reversed(self._newest()) if s.image.config_digest == config_digest]
+
     def images_by_name(self, reference: str) -> list[ImageRecord]:
         """Every image seen under this reference, newest first."""
         return [self._record(s) for s in self._newest() if s.image.reference == reference]
+
+    def builds_named(self, references: Collection[str], most: int) -> list[NamedBuild]:
+        """What each of these names stood for, the newest first."""
+        found: list[NamedBuild] = []
+        for reference in dict.fromkeys(references):
+            seen = [s for s in self._newest() if s.image.reference == reference]
+            found += [
+                NamedBuild(reference, s.image.manifest_digest, s.image.top, s.seen_at)
+                for s in seen[:most]
+                if s.image.manifest_digest is not None and s.image.top is not None
+            ]
+        return found
 
     def images(self) -> Iterator[ImageRecord]:
         """All of them, newest first."""
@@ -202,11 +212,11 @@ class MemoryIndex:
         """Those that hold this layer at this place."""
         return [r for r in self.images() if any(la.chain_id == chain_id for la in r.image.layers)]
 
-    def _newest(self) -> list[_Sighting]:
+    def _newest(self) -> list[Sighting]:
         numbered = sorted(enumerate(self._seen), key=lambda n: (n[1].seen_at, n[0]), reverse=True)
         return [sighting for _, sighting in numbered]
 
-    def _record(self, sighting: _Sighting) -> ImageRecord:
+    def _record(self, sighting: Sighting) -> ImageRecord:
         config_digest = sighting.image.config_digest
         same = (s.image for s in self._newest() if s.image.config_digest == config_digest)
         names = tuple(dict.fromkeys(image.reference for image in same))
@@ -297,7 +307,8 @@ class MemoryIndex:
         """Add those whose identity is not there yet; how many these were."""
         before = len(self._events)
         for event in events:
-            if self._events.setdefault(event.identity, event) is event:
+            if event.identity not in self._events:
+                self._events[event.identity] = event
                 self._count(event)
                 self._changes += event.kind is EventKind.PUSH
         return len(self._events) - before
@@ -364,6 +375,25 @@ class MemoryIndex:
         found = {digest: self._around({digest}, None) for digest in manifests}
         return {digest: listed for digest, listed in found.items() if listed}
 
+    def deeds(self) -> Iterator[Deed]:
+        """All activity."""
+        found = list(self._activity.items())
+        return iter([Deed(manifest, chain, item) for (manifest, chain, *_), item in found])
+
+    def put_deeds(self, deeds: Sequence[Deed]) -> int:
+        """At least this was done; how many say more than was there."""
+        changed = 0
+        for deed in deeds:
+            item = deed.activity
+            key = _done(deed.manifest_digest, deed.chain_id, item)
+            known = self._activity.get(key)
+            wider = _widest(item, known) if known else item
+            if wider != known:
+                self._activity[key] = wider
+                self._changes += item.kind is EventKind.PUSH
+                changed += 1
+        return changed
+
     def accounts(self) -> list[Account]:
         """Every account that did something."""
         named: dict[tuple[str, str], list[Activity]] = {}
@@ -397,7 +427,7 @@ class MemoryIndex:
         summed: dict[tuple[object, ...], Activity] = {}
         for (manifest, chain, *_), item in self._activity.items():
             if manifest in manifests or (chain is not None and chain == chain_id):
-                key = (chain, *(getattr(item, name) for name in _SAID))
+                key = tuple(getattr(item, name) for name in _SAID)
                 known = summed.get(key)
                 summed[key] = item if known is None else _sum(known, item)
         return tuple(sorted(summed.values(), key=_activity_order))
@@ -492,19 +522,24 @@ class MemoryIndex:
             for config, at in self._images.items()
             if at < before and config not in trusted and not self._used(config, before)
         }
-        layers = {la for s in self._seen if s.image.config_digest in going for la in s.image.layers}
+        layers = {
+            (layer.chain_id, layer.diff_id)
+            for s in self._seen
+            if s.image.config_digest in going
+            for layer in s.image.layers
+        }
         self._seen = [s for s in self._seen if s.image.config_digest not in going]
         self._images = {c: at for c, at in self._images.items() if c not in going}
         held = {layer.chain_id for s in self._seen for layer in s.image.layers}
         held |= {chain for record in self._trust.values() for chain in record.chain_ids}
-        for layer in layers:
-            if layer.chain_id not in held:
-                self._layers.pop(layer.chain_id, None)
-                self._chains.pop(layer.chain_id, None)
-        for layer in layers:
-            if layer.diff_id not in self._layers.values():
-                self._contents.pop(layer.diff_id, None)
-                self._blobs = {d: b for d, b in self._blobs.items() if b.diff_id != layer.diff_id}
+        lone = {(chain_id, diff_id) for chain_id, diff_id in layers if chain_id not in held}
+        for chain_id, _ in lone:
+            self._layers.pop(chain_id, None)
+            self._chains.pop(chain_id, None)
+        for _, diff_id in lone:
+            if diff_id not in self._layers.values():
+                self._contents.pop(diff_id, None)
+                self._blobs = {d: b for d, b in self._blobs.items() if b.diff_id != diff_id}
         self._changes += len(going)
         return len(going)
 
@@ -542,10 +577,14 @@ def _holds(data: bytes, value: int) -> bool:
 _SAID = ("kind", "registry", "repository", "account", "country", "host")
 
 
-def _deed(event: Event) -> tuple[object, ...]:
+def _deed(event: Event) -> _Done:
     """What an event says but for its time; the image and the layer stand first."""
-    said = tuple(getattr(event, name) for name in _SAID)
-    return event.manifest_digest, event.chain_id, *said
+    return _done(event.manifest_digest, event.chain_id, event)
+
+
+def _done(manifest: Digest | None, chain: ChainId | None, said: Event | Activity) -> _Done:
+    s = said
+    return manifest, chain, s.kind, s.registry, s.repository, s.account, s.country, s.host
 
 
 def _sum(one: Activity, other: Activity) -> Activity:
@@ -554,6 +593,15 @@ def _sum(one: Activity, other: Activity) -> Activity:
         first_at=min(one.first_at, other.first_at),
         last_at=max(one.last_at, other.last_at),
         count=one.count + other.count,
+    )
+
+
+def _widest(one: Activity, other: Activity) -> Activity:
+    return replace(
+        one,
+        first_at=min(one.first_at, other.first_at),
+        last_at=max(one.last_at, other.last_at),
+        count=max(one.count, other.count),
     )
 
 

@@ -1,5 +1,6 @@
 """Tokens, audit and policy in memory, for tests: held to the contract suite of the real one."""
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -22,11 +23,22 @@ class MemoryLedger:
     _exceptions: dict[str, MadeException] = field(default_factory=dict)
     _tallies: dict[Tally, Tally] = field(default_factory=dict)
     _changes: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def put_token(self, token: AccessToken) -> None:
         """Insert, or replace the one of the same id."""
         self._tokens[token.id] = token
         self._changes += 1
+
+    def add_token(self, token: AccessToken, instead_of: AccessToken | None = None) -> bool:
+        """Insert a new one, and replace another, unless a good one has its name."""
+        with self._lock:
+            there = {**self._tokens, **({instead_of.id: instead_of} if instead_of else {})}
+            if any(t.name == token.name and t.active(token.created_at) for t in there.values()):
+                return False
+            self._tokens = {**there, token.id: token}
+            self._changes += 1
+            return True
 
     def tokens(self) -> list[AccessToken]:
         """All, the oldest first."""
@@ -38,7 +50,8 @@ class MemoryLedger:
 
     def add_audit(self, record: AuditRecord) -> None:
         """Append."""
-        self._audit.append(replace(record, id=len(self._audit) + 1))
+        with self._lock:
+            self._audit.append(replace(record, id=len(self._audit) + 1))
 
     def audit(self, limit: int, after: Cursor | None = None) -> Page[AuditRecord]:
         """Some of it, newest first."""
@@ -46,10 +59,14 @@ class MemoryLedger:
         found = [(r, Cursor(0, r.id)) for r in reversed(self._audit) if r.id < last]
         return Page.of(found[: limit + 1], limit)
 
-    def add_policy(self, revision: PolicyRevision) -> None:
-        """Append."""
-        self._policies.append(replace(revision, id=len(self._policies) + 1))
-        self._changes += 1
+    def add_policy(self, revision: PolicyRevision, after: int | None = None) -> bool:
+        """Append, if the newest one is the one that was expected."""
+        with self._lock:
+            if after is not None and after != len(self._policies):
+                return False
+            self._policies.append(replace(revision, id=len(self._policies) + 1))
+            self._changes += 1
+            return True
 
     def policies(self, limit: int = 1) -> Sequence[PolicyRevision]:
         """The newest ones, newest first."""

@@ -2,10 +2,11 @@
 outlive the process."""
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import count
 from threading import Event as Signal
 
 from layerproof.engine.ports import Clock
@@ -23,6 +24,7 @@ class MemoryQueue:
 
     clock: Clock
     _jobs: dict[int, Job] = field(default_factory=dict)
+    _numbers: Iterator[int] = field(default_factory=lambda: count(1))
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def put(self, wanted: Sequence[Wanted]) -> int:
@@ -37,7 +39,7 @@ class MemoryQueue:
                     priority = max(job.priority, wanted.priority)
                     self._jobs[job.id] = replace(job, priority=priority)
                 return 0
-        identity = len(self._jobs) + 1
+        identity = next(self._numbers)
         self._jobs[identity] = Job(
             identity,
             wanted.key,

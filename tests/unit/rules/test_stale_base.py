@@ -90,3 +90,45 @@ def test_a_distribution_whose_end_is_not_known_is_not_stale() -> None:
     world = World(advisories=MemoryAdvisories(covers=ECOSYSTEMS, as_of=NOW))
     world.trust(OLD, NAME)
     assert not world.judge(APP).of(RULE)
+
+
+# --- builds that registries report -------------------------------------------------------------
+
+
+def moved(*pushers: tuple[BuiltImage, str, int]) -> World:
+    """The base is trusted; its name then stood for these images in turn, each pushed by an account
+    so many days ago."""
+    world = World()
+    world.trust(OLD, NAME, now=NOW - timedelta(days=365))
+    for built, account, days in pushers:
+        world.read(built, NAME)
+        world.push(built, account, at=NOW - timedelta(days=days), repository="golden", tag="1")
+    return world
+
+
+def test_a_base_whose_name_its_own_pusher_moved_on_is_stale() -> None:
+    world = moved((OLD, "ci", 90), (NEW, "ci", 31))
+    (finding,) = world.judge(APP).of(RULE)
+    assert "pushed 31 days ago by ci" in finding.message
+    assert finding.evidence["newest"] == NEW.manifest_digest
+    assert not stale(moved((OLD, "ci", 90), (NEW, "ci", 30)).judge(APP))
+
+
+def test_what_another_account_pushes_under_the_name_makes_no_base_stale() -> None:
+    assert not stale(moved((OLD, "ci", 90), (NEW, "mallory", 40)).judge(APP))
+    assert not stale(moved((OLD, "", 90), (NEW, "", 40)).judge(APP))
+
+
+def test_a_name_that_was_moved_back_to_the_base_does_not_make_it_stale() -> None:
+    assert not stale(moved((OLD, "ci", 90), (NEW, "ci", 60), (OLD, "ci", 50)).judge(APP))
+
+
+def test_an_older_build_of_the_name_makes_no_base_stale() -> None:
+    assert not stale(moved((NEW, "ci", 300), (OLD, "ci", 90)).judge(APP))
+
+
+def test_a_kept_verdict_becomes_stale_on_the_day_counted_from_the_push() -> None:
+    world = moved((OLD, "ci", 90), (NEW, "ci", 30))
+    assert not stale(world.judge(APP, reference=NAME + "app"))
+    later = NOW + timedelta(microseconds=1)
+    assert stale(world.judge(APP, reference=NAME + "app", now=later))

@@ -16,7 +16,7 @@ from layerproof.model.access import Role, allows
 from layerproof.policy.defaults import DEFAULT_POLICY
 from layerproof.server.app import make_app
 from layerproof.server.metrics import Metrics
-from layerproof.server.routes import decisions
+from layerproof.server.routes import decisions, notifications
 from layerproof.server.service import Service
 from layerproof.service_config import ServiceConfig
 from layerproof.testing.index import MemoryIndex
@@ -46,7 +46,7 @@ class World:
             settings=settings({"LAYERPROOF_INDEX": str(folder / "index.db")}),
             config=ServiceConfig(),
             stores=Stores(index, ledger, queue),
-            intake=Intake(index, queue),
+            intake=Intake(index, queue, clock),
             clock=clock,
             metrics=Metrics(),
             load_policy=lambda: DEFAULT_POLICY,
@@ -221,7 +221,7 @@ def test_a_malformed_notification_is_refused_whole(
 def test_an_oversized_notification_is_refused_unread(world: World, client: TestClient) -> None:
     answer = client.post(
         "/api/v1/notifications",
-        headers=world.headers(Role.NOTIFIER),
+        headers={**world.headers(Role.NOTIFIER), "Content-Type": "application/json"},
         content=iter([b"x" * (1 << 20)] * 17),
     )
     assert answer.status_code == 413
@@ -249,7 +249,7 @@ def _routes(app: FastAPI) -> list[Any]:
 
 def _needed(app: FastAPI) -> dict[tuple[str, str], Role]:
     """The role that each operation asks for, by what a caller of the lowest role is told."""
-    needed = {("POST", decisions.PATH): decisions.ROLE}
+    needed = {("POST", module.PATH): module.ROLE for module in (decisions, notifications)}
     for method, path in operations(app):
         needed.setdefault((method, path), EXPECTED.get((method, path), _default(method, path)))
     return needed
@@ -265,5 +265,4 @@ def _default(method: str, path: str) -> Role:
 EXPECTED = {
     ("PUT", "/api/v1/policy"): Role.ADMIN,
     ("POST", "/api/v1/policy/check"): Role.VIEWER,
-    ("POST", "/api/v1/notifications"): Role.NOTIFIER,
 }

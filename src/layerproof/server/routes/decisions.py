@@ -1,20 +1,19 @@
-"""Decisions: what gates ask. Plain Starlette, because they ask often (docs/adr/0015)."""
+"""Decisions: what gates ask. Past the framework, because they ask often (server.hot)."""
 
 from typing import Any
 
 import msgspec
-from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 
-from layerproof.errors import LayerproofError, UsageError
+from layerproof.errors import UsageError
 from layerproof.model.access import Role
 from layerproof.model.facts import Context
 from layerproof.model.image import Platform
-from layerproof.server.auth import address_of
+from layerproof.server.auth import admitted
 from layerproof.server.decisions import Asked, Decisions
 from layerproof.server.openapi import one
-from layerproof.server.problems import Problem, problem_of
+from layerproof.server.problems import Problem
 from layerproof.server.routes._common import PREFIX
 
 PATH = f"{PREFIX}/decisions"
@@ -41,20 +40,10 @@ async def decide(request: Request) -> Response:
     """Decide on an indexed image, by digest or by name."""
     state = request.app.state
     decisions: Decisions = state.decisions
-    try:
-        stamp = await state.freshness.now()
-        principal = state.gatekeeper.admit(
-            request.headers.get("authorization", ""), address_of(request), ROLE, stamp[1]
-        )
-        request.state.principal = principal
-        body = await request.body()
-        answer = await decisions.answer(
-            body, stamp, state.service.clock.now(), lambda: _asked(body)
-        )
-    except Problem as problem:
-        return problem.response()
-    except LayerproofError as error:
-        return problem_of(error).response()
+    stamp = await state.freshness.now()
+    await admitted(request, ROLE, stamp[1])
+    body = await request.body()
+    answer = await decisions.answer(body, stamp, state.service.clock.now(), lambda: _asked(body))
     request.state.decision = answer.decision
     return Response(answer.body, media_type="application/json")
 
@@ -94,11 +83,6 @@ def _platform(text: str) -> Platform | None:
             f"{text[:60]!r} is not a platform", where="platform", remedy="write linux/arm64"
         )
     return Platform(*parts)
-
-
-def add(app: FastAPI) -> None:
-    """The route, and its description."""
-    app.router.add_route(PATH, decide, methods=["POST"])
 
 
 def description() -> dict[str, Any]:

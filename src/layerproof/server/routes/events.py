@@ -1,30 +1,22 @@
-"""Events: who did what, as registries and monitors report it."""
+"""Events: who did what, as monitors report it; what registries report: `notifications`."""
 
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Query, Request
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
-from starlette.concurrency import run_in_threadpool
 
-from layerproof.errors import EventError
-from layerproof.model.access import Role
 from layerproof.model.digest import ChainId, Digest
 from layerproof.model.event import Event, EventKind
-from layerproof.monitors.registry_notifications import read_notifications
 from layerproof.report.documents import event_document
 from layerproof.report.service_documents import accepted_document, page_document
-from layerproof.server.auth import Principal, needs
-from layerproof.server.intake import Batches
+from layerproof.server.auth import Principal
 from layerproof.server.openapi import one, page
 from layerproof.server.paging import After, Limit
 from layerproof.server.routes._common import Operator, The, Viewer, audited, digest
 
 router = APIRouter(tags=["events"])
-Notifier = Annotated[Principal, Depends(needs(Role.NOTIFIER))]
 _DIGEST = r"^sha(256:[0-9a-f]{64}|512:[0-9a-f]{128})$"
-_AT_ONCE = 16_384  # bytes; reading so few takes less than handing them to a thread
-_NOTIFICATIONS = "application/vnd.docker.distribution.events.v2+json"
 
 
 class Report(BaseModel):
@@ -89,47 +81,11 @@ def report_events(
     )
 
 
-@router.post(
-    "/notifications",
-    status_code=202,
-    responses=one("Accepted", status=202),
-    openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {
-                _NOTIFICATIONS: {"schema": {"type": "object"}},
-                "application/json": {"schema": {"type": "object"}},
-            },
-        }
-    },
-)
-async def notify(request: Request, principal: Notifier) -> dict[str, Any]:
-    """Take notifications of a registry: CNCF Distribution's, or Harbor's. They are answered when
-    they are written down; a registry that gets no answer sends them again."""
-    batches: Batches = request.app.state.batches
-    service = request.app.state.service
-    data = await request.body()
-    where = f"notification by {principal.name}"
-    try:
-        if len(data) > _AT_ONCE:
-            notified = await run_in_threadpool(
-                read_notifications, data, principal.registry, where=where
-            )
-        else:
-            notified = read_notifications(data, principal.registry, where=where)
-    except EventError:
-        service.metrics.refused.labels("malformed").inc()
-        raise
-    await batches.accept(notified.events)
-    for event in notified.events:
-        service.metrics.events.labels(str(event.kind)).inc()
-    return accepted_document(events=len(notified.events), leftOut=notified.left_out)
-
-
 def _event(report: Report, principal: Principal) -> Event:
     at: datetime = report.at
     return Event(
-        identity=f"{principal.name} {report.id}",
+        # by whom, so that nobody's report can take the place of another's
+        identity=f"reported {len(principal.name)} {principal.name} {report.id}",
         kind=report.event,
         at=at,
         registry=report.registry.lower(),

@@ -46,6 +46,13 @@ class PolicyRequest(PolicyText):
     """A policy file, and why it is to rule from now on."""
 
     reason: str = Field(min_length=1, max_length=1000)
+    after: int | None = Field(
+        default=None,
+        ge=0,
+        lt=1 << 63,
+        description="The revision that this one was made from (0: none): refused if another was"
+        " put since.",
+    )
 
 
 class ExceptionRequest(BaseModel):
@@ -88,9 +95,15 @@ def put_policy(
             remedy="change the file, or start the service without LAYERPROOF_POLICY",
         )
     policy = load_policy(body.text.encode("utf-8", "surrogatepass"), where="policy")
-    service.stores.ledger.add_policy(
-        PolicyRevision(0, body.text, principal.name, service.clock.now(), body.reason)
-    )
+    revision = PolicyRevision(0, body.text, principal.name, service.clock.now(), body.reason)
+    if not service.stores.ledger.add_policy(revision, body.after):
+        raise Problem(
+            409,
+            "policy-changed",
+            "somebody else has put a policy since",
+            where=f"after {body.after}",
+            remedy="read it, GET /api/v1/policy/revisions, and put yours again on top of it",
+        )
     audited(service, request, principal, "policy.put", str(policy.digest), reason=body.reason)
     return revision_document(service.stores.ledger.policies()[0])
 

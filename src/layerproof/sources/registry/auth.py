@@ -180,38 +180,12 @@ class Authorizer:
     ) -> Grant:
         if credential is not None and credential.registry_token:
             return Grant(f"Bearer {_usable(credential.registry_token, endpoint)}", float("inf"))
-        realm = self._realm(endpoint, challenge, credential)
+        realm = token_realm(endpoint, challenge, self._settings, secret=credential is not None)
         request = _token_request(endpoint, realm, challenge.parameters.get("service"), credential)
         answer = await self._fetch(request)
         if answer.status != 200:
             raise _refused(endpoint, realm, answer, credential)
         return self._grant(endpoint, answer)
-
-    def _realm(
-        self, endpoint: Endpoint, challenge: Challenge, credential: Credential | None
-    ) -> httpx.URL:
-        """The token service's address, checked against rules 2 to 4 of this module."""
-        try:
-            realm = httpx.URL(challenge.parameters.get("realm", ""))
-        except httpx.InvalidURL as exc:
-            raise _bad_realm(endpoint, "is not an address") from exc
-        if realm.scheme not in ("http", "https") or not realm.host or realm.userinfo:
-            raise _bad_realm(endpoint, "is not a plain http or https address")
-        own_host = realm.host == httpx.URL(endpoint.base).host
-        if realm.scheme == "http" and not (endpoint.insecure and own_host):
-            raise _bad_realm(endpoint, f"is plain HTTP ({realm.host})")
-        if credential is not None and not own_host and not self._allowed(endpoint, realm):
-            raise AuthenticationError(
-                f"the registry wants the login sent to another host, {realm.host}; it was not sent",
-                where=endpoint.name,
-                remedy=f"if that is its token service, add {realm.host} to"
-                " LAYERPROOF_TOKEN_REALMS; otherwise do not trust this registry",
-            )
-        return realm
-
-    def _allowed(self, endpoint: Endpoint, realm: httpx.URL) -> bool:
-        allowed = self._settings.token_realms | _KNOWN_REALMS.get(endpoint.host, frozenset())
-        return realm.host in allowed or realm.netloc.decode("ascii") in allowed
 
     def _grant(self, endpoint: Endpoint, answer: Document) -> Grant:
         try:
@@ -228,6 +202,35 @@ class Authorizer:
             life = _DEFAULT_LIFE
         expires = self._monotonic() + min(float(life), _LONGEST_LIFE) - _SPARE
         return Grant(f"Bearer {_usable(token, endpoint)}", expires)
+
+
+def token_realm(
+    endpoint: Endpoint, challenge: Challenge, settings: RegistrySettings, *, secret: bool
+) -> httpx.URL:
+    """The token service's address, checked against rules 2 to 4 of this module. `secret`: whether a
+    login is to be sent there. Raises AuthenticationError."""
+    try:
+        realm = httpx.URL(challenge.parameters.get("realm", ""))
+    except httpx.InvalidURL as exc:
+        raise _bad_realm(endpoint, "is not an address") from exc
+    if realm.scheme not in ("http", "https") or not realm.host or realm.userinfo:
+        raise _bad_realm(endpoint, "is not a plain http or https address")
+    own_host = realm.host == httpx.URL(endpoint.base).host
+    if realm.scheme == "http" and not (endpoint.insecure and own_host):
+        raise _bad_realm(endpoint, f"is plain HTTP ({realm.host})")
+    if secret and not own_host and not _allowed(endpoint, realm, settings):
+        raise AuthenticationError(
+            f"the registry wants the login sent to another host, {realm.host}; it was not sent",
+            where=endpoint.name,
+            remedy=f"if that is its token service, add {realm.host} to"
+            " LAYERPROOF_TOKEN_REALMS; otherwise do not trust this registry",
+        )
+    return realm
+
+
+def _allowed(endpoint: Endpoint, realm: httpx.URL, settings: RegistrySettings) -> bool:
+    allowed = settings.token_realms | _KNOWN_REALMS.get(endpoint.host, frozenset())
+    return realm.host in allowed or realm.netloc.decode("ascii") in allowed
 
 
 def _key(endpoint: Endpoint) -> tuple[str, str]:

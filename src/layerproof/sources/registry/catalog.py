@@ -1,8 +1,12 @@
 """What a registry lists: repositories and tags. `engine.reconcile.Catalog`.
 
-Source: OCI distribution-spec v1.1 "Listing Tags"; CNCF Distribution HTTP API v2 "Catalog" (`n` and
-`last`). Lists are bounded, names are checked: a registry that lists without end is cut off by an
-error, not believed.
+Source: OCI distribution-spec v1.1 "Listing Tags"; CNCF Distribution HTTP API v2 "Catalog"; RFC 8288
+(the next page stands in `Link`).
+
+1. Of the address of a next page only the query counts: no registry leads us elsewhere.
+2. Lists are bounded in bytes, pages and names. A list that comes back to where it was, or brings
+   nothing new, is an error: a registry that lists without end is cut off, not believed.
+3. Names are handed on as they are; whoever uses them checks what they are names of.
 """
 
 import asyncio
@@ -11,7 +15,7 @@ import time
 from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -29,6 +33,8 @@ from layerproof.sources.registry.transport import RegistryTransport
 
 _PAGE = 1000
 MOST_NAMES = 200_000
+MOST_PAGES = 2_000
+_MOST_QUERY = 4_096
 
 
 class RegistryCatalog:
@@ -41,6 +47,7 @@ class RegistryCatalog:
         limits: Limits,
         credentials: CredentialProvider,
         settings: RegistrySettings,
+        transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._host = host
         self._limits = limits
@@ -50,7 +57,7 @@ class RegistryCatalog:
             settings=settings,
             credentials=credentials,
             grants={},
-            transport=RegistryTransport(),
+            transport=transport or RegistryTransport(),
             monotonic=time.monotonic,
         )
 
@@ -67,11 +74,13 @@ class RegistryCatalog:
             runner.run(self._exchange.aclose())
 
     def repositories(self) -> Iterator[str]:
-        """All that this account may list. Raises SourceError, LimitExceededError."""
+        """All that this account may list, as the registry names it. Raises SourceError,
+        LimitExceededError."""
         yield from self._names("_catalog", "/v2/_catalog", "repositories")
 
     def tags(self, repository: str) -> list[str]:
-        """All tags. Raises SourceError, LimitExceededError."""
+        """All tags, as the registry names them. Raises SourceError, LimitExceededError,
+        ReferenceSyntaxError."""
         path = f"/v2/{repository}/tags/list"
         return list(self._names(_checked(self._host, repository), path, "tags"))
 
@@ -91,22 +100,24 @@ class RegistryCatalog:
 
     def _names(self, repository: str, path: str, key: str) -> Iterator[str]:
         place = endpoints(self._host, repository, self._settings)[-1]
-        count, last = 0, ""
-        while True:
-            after = f"&last={quote(last, safe='')}" if last else ""
-            page, more = self._runner.run(self._page(place, f"{path}?n={_PAGE}{after}", key))
-            for name in page:
-                count += 1
-                if count > MOST_NAMES:
-                    raise LimitExceededError(
-                        f"more than {MOST_NAMES} names", limit="json_bytes", where=place.name
-                    )
-                yield name
-            if not more or not page or page[-1] == last:
+        query = f"n={_PAGE}"
+        asked, known = {query}, set[str]()
+        for _ in range(MOST_PAGES):
+            page, query = self._runner.run(self._page(place, f"{path}?{query}", key))
+            new = [name for name in dict.fromkeys(page) if name not in known]
+            known.update(new)
+            if len(known) > MOST_NAMES:
+                raise _endless(f"it has more than {MOST_NAMES} {key}", f"{self._host}{path}")
+            yield from new
+            if not query:
                 return
-            last = page[-1]
+            if query in asked or (page and not new):
+                raise _endless("it goes round in circles", f"{self._host}{path}")
+            asked.add(query)
+        raise _endless(f"it has more than {MOST_PAGES} pages", f"{self._host}{path}")
 
-    async def _page(self, place: Endpoint, path: str, key: str) -> tuple[list[str], bool]:
+    async def _page(self, place: Endpoint, path: str, key: str) -> tuple[list[str], str]:
+        """Its names, and the query of the next one; "" after the last one."""
         where = f"{place.host}{path.partition('?')[0]}"
         data = bytearray()
         async with self._exchange.open(place, path, where=where) as response:
@@ -125,8 +136,33 @@ class RegistryCatalog:
             except TimeoutError as exc:
                 slow = httpx.ReadTimeout(f"not complete after {self._settings.timeouts.document}")
                 raise transport_failure(slow, where=where, host=place.host) from exc
-            more = 'rel="next"' in response.headers.get("Link", "")
-        return _listed(bytes(data), key, where), more
+            following = _next_query(response, where)
+        return _listed(bytes(data), key, where), following
+
+
+def _next_query(response: httpx.Response, where: str) -> str:
+    """Rule 1. Raises ProtocolError."""
+    address = response.links.get("next", {}).get("url", "")
+    try:
+        query = urlsplit(address).query
+    except ValueError:
+        query = " "
+    if address and not (0 < len(query) <= _MOST_QUERY and query.isascii() and query.isprintable()
+                        and " " not in query):  # fmt: skip
+        raise ProtocolError(
+            "the list's next page has no address that can be asked",
+            where=where,
+            remedy="check the registry",
+        )
+    return query
+
+
+def _endless(message: str, where: str) -> ProtocolError:
+    return ProtocolError(
+        f"the registry's list is not believed: {message}",
+        where=where,
+        remedy="name repositories in the service's file instead of globs, or check the registry",
+    )
 
 
 def _listed(data: bytes, key: str, where: str) -> list[str]:
@@ -137,10 +173,10 @@ def _listed(data: bytes, key: str, where: str) -> list[str]:
         raise ProtocolError(
             f"the registry's list has no {key}", where=where, remedy="check the registry"
         ) from error
-    names = found or []  # a repository without tags has null
+    names = [] if found is None else found  # a repository without tags has null
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ProtocolError(f"{key} is no list of names", where=where, remedy="check the registry")
-    return [name for name in names if 0 < len(name) <= 255 and name.isprintable()]
+    return names
 
 
 def _checked(host: str, repository: str) -> str:

@@ -4,8 +4,8 @@ httpx's own asyncio stream reads 64 KiB at a time through a protocol object, pau
 the transport each time. A layer is read from one socket by one task, so `SocketStream` asks the
 socket directly, for as much as one chunk holds: a third of the processor time per byte.
 
-One task per event loop uses this: name look-ups block the loop on purpose, which keeps the
-process free of threads (it may fork).
+Where one task per event loop uses this, name look-ups block the loop on purpose, which keeps the
+process free of threads (it may fork). A server, whose loop serves others too, asks for `threads`.
 """
 
 import asyncio
@@ -28,6 +28,8 @@ from layerproof.errors import UnsupportedError
 from layerproof.sources.registry.names import is_loopback
 
 READ_BYTES = 256 * 1024
+CLIENT_CONNECTIONS = 10
+SERVER_CONNECTIONS = 400
 _ADDRESS_SECONDS = 3.0  # for one of several addresses, so that a dead one costs little
 _IDLE_SECONDS = 20.0  # a connection unused for longer is not used again
 _SSL_READ_BYTES = 16 * 1024  # one TLS record (RFC 8446 section 5.1)
@@ -53,9 +55,10 @@ _ERRORS: Mapping[type[Exception], type[httpx.TransportError]] = {
 class RegistryTransport(httpx.AsyncBaseTransport):
     """Connections to registries, direct or by the proxy that the environment names."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, threads: bool = False) -> None:
         self._proxies = getproxies()
-        self._backend = SocketBackend()
+        self._connections = SERVER_CONNECTIONS if threads else CLIENT_CONNECTIONS
+        self._backend = SocketBackend(threads=threads)
         self._ssl: ssl.SSLContext | None = None
         self._pools: dict[str, httpcore.AsyncConnectionPool] = {}
 
@@ -101,7 +104,10 @@ class RegistryTransport(httpx.AsyncBaseTransport):
     def _new_pool(self, proxy: str) -> httpcore.AsyncConnectionPool:
         if not proxy:
             return httpcore.AsyncConnectionPool(
-                ssl_context=self._ssl, keepalive_expiry=_IDLE_SECONDS, network_backend=self._backend
+                ssl_context=self._ssl,
+                max_connections=self._connections,
+                keepalive_expiry=_IDLE_SECONDS,
+                network_backend=self._backend,
             )
         url = httpx.URL(proxy if "://" in proxy else f"http://{proxy}")
         if url.scheme not in ("http", "https"):
@@ -118,6 +124,7 @@ class RegistryTransport(httpx.AsyncBaseTransport):
             proxy_auth=(unquote(user).encode(), unquote(password).encode()) if user else None,
             ssl_context=self._ssl,
             proxy_ssl_context=self._ssl if url.scheme == "https" else None,
+            max_connections=self._connections,
             keepalive_expiry=_IDLE_SECONDS,
             network_backend=self._backend,
         )
@@ -163,7 +170,10 @@ def _httpx_errors() -> Iterator[None]:
 
 
 class SocketBackend(httpcore.AsyncNetworkBackend):
-    """Opens TCP connections."""
+    """Opens TCP connections. `threads`: names are looked up on one."""
+
+    def __init__(self, *, threads: bool = False) -> None:
+        self._threads = threads
 
     async def connect_tcp(
         self,
@@ -177,7 +187,11 @@ class SocketBackend(httpcore.AsyncNetworkBackend):
         if not 0 < port < 1 << 16:  # the C library would take it modulo 65536
             raise httpcore.ConnectError(f"there is no port {port}")
         try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            if self._threads:
+                loop = asyncio.get_running_loop()
+                found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            else:
+                found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as exc:
             raise httpcore.ConnectError(str(exc)) from exc
         deadline = time.monotonic() + (timeout if timeout is not None else 3600.0)
