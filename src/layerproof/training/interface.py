@@ -20,7 +20,7 @@
    needed); `p_value` and `outcome` are calibrated by a rolling window of matured events.
 """
 
-from layerproof.learning.interface import ALL_KINDS, Assessment, Kind, Outcome
+from layerproof.model.learned import ALL_KINDS, Assessment, Kind, Outcome
 from layerproof.training.options import TrainingOptions
 from layerproof.training.stream import Stream
 from layerproof.training.train import LearnedModel, train

@@ -14,4 +14,6 @@ class TrainingOptions:
     trees: int = 64
     leaves: int = 8
     calibration_share: float = 0.2  # the last part of the time before `until`
+    warm_up: float = 0.15  # share of the events that only make history, and are not learned from
+    most_rows: int = 400_000  # of real and swapped rows together; the newest count
     window: int = 4_000  # matured scores that p-values are made from
