@@ -135,7 +135,6 @@ def _strays(history: History, account: str, repository: str, at: float) -> int:
 def _lowest_known(history: History, occasion: Occasion, repository: str) -> tuple[int, int]:
     """How many of the lowest layers are known from here, and from any trusted repository."""
 
-
     here = known = 0
     for position, chain in enumerate(occasion.chain_ids[:64]):
         places = history.layer_repositories.of(chain)

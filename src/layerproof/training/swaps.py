@@ -71,9 +71,7 @@ class Swaps:
 
     # --- axes of an occasion ---
 
-    def _account(
-        self, history: History, real: Occasion, others: Sequence[Occasion]
-    ) -> Occasion:
+    def _account(self, history: History, real: Occasion, others: Sequence[Occasion]) -> Occasion:
         other = self._other(others)
         swapped = replace(real, account=other.account if other and self._even() else "")
         pushes_here = history.pushers.has(repository_of(real), account_of(swapped))
@@ -81,9 +79,7 @@ class Swaps:
             return replace(real, account=self._unseen("account"))
         return swapped
 
-    def _repository(
-        self, history: History, real: Occasion, others: Sequence[Occasion]
-    ) -> Occasion:
+    def _repository(self, history: History, real: Occasion, others: Sequence[Occasion]) -> Occasion:
         choice, other = self._below(4), self._other(others)
         if choice == 0:
             return replace(real, repository=self._slip(real.repository))
@@ -98,9 +94,7 @@ class Swaps:
             return replace(real, repository=self._unseen("repository"))
         return swapped
 
-    def _country(
-        self, history: History, real: Occasion, others: Sequence[Occasion]
-    ) -> Occasion:
+    def _country(self, history: History, real: Occasion, others: Sequence[Occasion]) -> Occasion:
         if not real.country:
             return real
         other = self._other(others)
@@ -115,9 +109,7 @@ class Swaps:
         hour = (real.at.hour + 6 + self._below(13)) % 24
         return replace(real, at=real.at + timedelta(hours=hour - real.at.hour))
 
-    def _layers(
-        self, history: History, real: Occasion, others: Sequence[Occasion]
-    ) -> Occasion:
+    def _layers(self, history: History, real: Occasion, others: Sequence[Occasion]) -> Occasion:
         if not real.chain_ids:
             return real
         other = self._other(others)

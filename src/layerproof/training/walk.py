@@ -18,8 +18,8 @@ import numpy as np
 
 from layerproof.engine.cases import CaseReader, Judgement, timeline
 from layerproof.engine.ports import Index
-from layerproof.learning.context import context_row, group_of
 from layerproof.learning.contents import contents_rows
+from layerproof.learning.context import context_row, group_of
 from layerproof.learning.features import CONTENTS, CONTEXT, Row
 from layerproof.learning.history import Case, History
 from layerproof.learning.profile import Profile
@@ -92,9 +92,7 @@ def walk(index: Index, until: datetime, seed: int, options: TrainingOptions) -> 
 
 
 class _Walk:
-    def __init__(
-        self, index: Index, until: datetime, seed: int, options: TrainingOptions
-    ) -> None:
+    def __init__(self, index: Index, until: datetime, seed: int, options: TrainingOptions) -> None:
         self._until, self._options = until, options
         self._reader = CaseReader(index)
         self._steps = list(timeline(index, until))
@@ -114,9 +112,7 @@ class _Walk:
 
     def run(self) -> Walked:
         history = self.walked.history
-        pushes = [
-            s.at for s in self._steps if isinstance(s, Event) and s.kind is EventKind.PUSH
-        ]
+        pushes = [s.at for s in self._steps if isinstance(s, Event) and s.kind is EventKind.PUSH]
         warm, calibrate_from = self._bounds(pushes)
         ripe = self._until - timedelta(days=self._options.maturity_days)
         seen = 0
