@@ -172,8 +172,8 @@ _SETTINGS: Mapping[str, RuleSettings] = {
     ),
 }
 
-# The one asks for a feed of newest versions, and to be behind harms nobody by itself. The other asks
-# for a model, which somebody has to train first.
+# The one asks for a feed of newest versions, and to be behind harms nobody by itself. The other
+# asks for a model, which somebody has to train first.
 _EFFECTS: Mapping[str, Effect] = {
     OutdatedPackage.id: Effect.IGNORE,
     LearnedTrust.id: Effect.IGNORE,

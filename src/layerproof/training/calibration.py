@@ -4,18 +4,23 @@ Isotonic regression by pooling adjacent violators (Zadrozny and Elkan 2002) over
 with real and swapped rows weighing the same; then made strictly rising, so that it keeps the order.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
+from numpy.typing import NDArray
 
 from layerproof.learning.trees import Scorer
 from layerproof.training.walk import Table
 
+Numbers = NDArray[np.float64]
 IDENTITY = [(-1.0, -1.0), (1.0, 1.0)]
 _FEWEST = 40  # rows below which scores are left as they are
 _BINS = 24
+_LEAST = 1e-4  # share of the real that a bin is taken to have at least, and at most 1 less that
 _RISE = 1e-3  # log-odds, at least, from one knot to the next
 
 
-def weighed(table: Table) -> tuple["np.ndarray[tuple[int], np.dtype[np.float64]]", ...]:
+def weighed(table: Table) -> tuple[Numbers, Numbers]:
     """Labels, and weights that sum to one half for each label."""
     labels = np.frombuffer(bytes(table.labels), np.uint8).astype(np.float64)
     weights = np.array(table.weights, np.float64)
@@ -26,7 +31,7 @@ def weighed(table: Table) -> tuple["np.ndarray[tuple[int], np.dtype[np.float64]]
     return labels, weights
 
 
-def raw_scores(table: Table, scorer: Scorer) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
+def raw_scores(table: Table, scorer: Scorer) -> Numbers:
     """Of every row."""
     data, width = bytes(table.data), table.width
     rows = (tuple(data[at : at + width]) for at in range(0, len(data), width))
@@ -37,25 +42,15 @@ def knots(table: Table, scorer: Scorer) -> list[tuple[float, float]]:
     """See the module."""
     if len(table) < _FEWEST or len(set(table.labels)) < 2:
         return IDENTITY
-    labels, weights = weighed(table)
-    raw = raw_scores(table, scorer)
-    order = np.argsort(raw, kind="stable")
-    raw, labels, weights = raw[order], labels[order], weights[order]
-    edges = np.searchsorted(np.cumsum(weights), np.linspace(0, weights.sum(), _BINS + 1)[1:-1])
-    blocks: list[list[float]] = []  # weight, weight of the real, weight times raw
-    for part in np.split(np.arange(len(raw)), np.unique(edges)):
-        if not len(part):
-            continue
-        if blocks and raw[part[0]] == raw[part[0] - 1]:  # equal scores stay together
-            same = part[raw[part] == raw[part[0]]]
-            part = part[len(same) :]
-            _grow(blocks[-1], raw, labels, weights, same)
-            if not len(part):
-                continue
-        block = [0.0, 0.0, 0.0]
-        _grow(block, raw, labels, weights, part)
-        blocks.append(block)
-    return _rising(_pooled(blocks))
+    weight, real, raw = _binned(table, raw_scores(table, scorer), _BINS)
+    pooled: list[tuple[float, float, float]] = []  # weight, real, weight times raw
+    for block in zip(weight, real, weight * raw, strict=True):
+        pooled.append(block)
+        while len(pooled) > 1 and pooled[-2][1] * pooled[-1][0] >= pooled[-1][1] * pooled[-2][0]:
+            last = pooled.pop()
+            w, r, x = pooled[-1]
+            pooled[-1] = (w + last[0], r + last[1], x + last[2])
+    return _rising(pooled)
 
 
 def expected_error(table: Table, scorer: Scorer, bins: int = 15) -> float:
@@ -63,39 +58,29 @@ def expected_error(table: Table, scorer: Scorer, bins: int = 15) -> float:
     real."""
     if not len(table):
         return 0.0
-    labels, weights = weighed(table)
     trust = np.array([scorer.trust(raw) for raw in raw_scores(table, scorer)])
-    order = np.argsort(trust, kind="stable")
-    trust, labels, weights = trust[order], labels[order], weights[order]
-    edges = np.searchsorted(np.cumsum(weights), np.linspace(0, weights.sum(), bins + 1)[1:-1])
-    error = 0.0
-    for part in np.split(np.arange(len(trust)), np.unique(edges)):
-        if len(part):
-            error += abs(float((weights[part] * (trust[part] - labels[part])).sum()))
-    return error / float(weights.sum())
+    weight, real, mean = _binned(table, trust, bins)
+    return float(np.abs(weight * mean - real).sum() / weight.sum())
 
 
-def _grow(block: list[float], raw, labels, weights, part) -> None:  # type: ignore[no-untyped-def]
-    block[0] += float(weights[part].sum())
-    block[1] += float((weights[part] * labels[part]).sum())
-    block[2] += float((weights[part] * raw[part]).sum())
+def _binned(table: Table, scores: Numbers, bins: int) -> tuple[Numbers, Numbers, Numbers]:
+    """Bins of about equal weight, lowest first; equal scores are in one. Of each, its weight, the
+    weight of the real rows in it, its mean score."""
+    labels, weights = weighed(table)
+    values, at = np.unique(scores, return_inverse=True)
+    weight = np.bincount(at, weights)
+    edges = np.floor((np.cumsum(weight) - weight / 2) / weight.sum() * bins)
+    _, of = np.unique(edges, return_inverse=True)
+    total = np.bincount(of, weight)
+    real = np.bincount(of, np.bincount(at, weights * labels))
+    return total, real, np.bincount(of, weight * values) / total
 
 
-def _pooled(blocks: list[list[float]]) -> list[list[float]]:
-    pooled: list[list[float]] = []
-    for block in blocks:
-        pooled.append(list(block))
-        while len(pooled) > 1 and pooled[-2][1] / pooled[-2][0] >= pooled[-1][1] / pooled[-1][0]:
-            last = pooled.pop()
-            pooled[-1] = [a + b for a, b in zip(pooled[-1], last, strict=True)]
-    return pooled
-
-
-def _rising(pooled: list[list[float]]) -> list[tuple[float, float]]:
+def _rising(pooled: Sequence[tuple[float, float, float]]) -> list[tuple[float, float]]:
     found: list[tuple[float, float]] = []
     for weight, real, raw in pooled:
-        share = min(max(real / weight, 1e-4), 1 - 1e-4)
-        x, y = raw / weight, float(np.log(share / (1 - share)))
+        share = min(max(real / weight, _LEAST), 1 - _LEAST)
+        x, y = float(raw / weight), float(np.log(share / (1 - share)))
         if found:
             x, y = max(x, found[-1][0] + 1e-6), max(y, found[-1][1] + _RISE)
         found.append((round(x, 6), round(y, 6)))

@@ -10,13 +10,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from random import Random
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from layerproof.learning.history import History, account_of, repository_of
 from layerproof.learning.profile import Profile
 from layerproof.model.digest import ChainId
 from layerproof.model.learned import Occasion
 
+_COUNTS = (
+    "altered", "overrides", "deletions", "privileged", "sensitive", "secrets", "unread",
+)  # fmt: skip
 _HOW_MANY = (0.5, 0.3, 0.2)  # chance of one, two, three axes
 _AMOUNTS = (1, 1, 2, 3, 5, 9, 20)
 _Axis = TypeVar("_Axis")
@@ -121,20 +124,9 @@ class Swaps:
 
     def _counts(self, real: Profile, others: Sequence[Profile]) -> Profile:
         amount = self._random.choice(_AMOUNTS)
-        match self._below(7):
-            case 0:
-                return replace(real, altered=real.altered + amount)
-            case 1:
-                return replace(real, overrides=real.overrides + amount)
-            case 2:
-                return replace(real, deletions=real.deletions + amount)
-            case 3:
-                return replace(real, privileged=real.privileged + amount)
-            case 4:
-                return replace(real, sensitive=real.sensitive + amount)
-            case 5:
-                return replace(real, secrets=real.secrets + amount)
-        return replace(real, unread=real.unread + amount)
+        name = self._random.choice(_COUNTS)
+        more: dict[str, Any] = {name: getattr(real, name) + amount}
+        return replace(real, **more)
 
     def _brought(self, real: Profile, others: Sequence[Profile]) -> Profile:
         new = tuple(self._number() for _ in range(self._random.choice(_AMOUNTS)))

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from layerproof.engine.cases import CaseReader, Judgement, timeline
 from layerproof.engine.ports import Index
@@ -53,7 +54,7 @@ class Table:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def rows(self) -> "np.ndarray[tuple[int, int], np.dtype[np.uint8]]":
+    def rows(self) -> NDArray[np.uint8]:
         """All of them, one per line."""
         return np.frombuffer(bytes(self.data), np.uint8).reshape(-1, self.width)
 
