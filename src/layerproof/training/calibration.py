@@ -5,6 +5,7 @@ with real and swapped rows weighing the same; then made strictly rising, so that
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from layerproof.training.walk import Table
 Numbers = NDArray[np.float64]
 IDENTITY = [(-1.0, -1.0), (1.0, 1.0)]
 _FEWEST = 40  # rows below which scores are left as they are
-_BINS = 24
+_BINS = 40
 _LEAST = 1e-4  # share of the real that a bin is taken to have at least, and at most 1 less that
 _RISE = 1e-3  # log-odds, at least, from one knot to the next
 
@@ -42,15 +43,31 @@ def knots(table: Table, scorer: Scorer) -> list[tuple[float, float]]:
     """See the module."""
     if len(table) < _FEWEST or len(set(table.labels)) < 2:
         return IDENTITY
-    weight, real, raw = _binned(table, raw_scores(table, scorer), _BINS)
-    pooled: list[tuple[float, float, float]] = []  # weight, real, weight times raw
-    for block in zip(weight, real, weight * raw, strict=True):
-        pooled.append(block)
-        while len(pooled) > 1 and pooled[-2][1] * pooled[-1][0] >= pooled[-1][1] * pooled[-2][0]:
+    raw = raw_scores(table, scorer)
+    weight, real, _, low, high = _binned(table, raw, _BINS)
+    pooled: list[_Pool] = []
+    for values in zip(weight, real, low, high, strict=True):
+        pooled.append(_Pool(*map(float, values)))
+        while len(pooled) > 1 and pooled[-2].share >= pooled[-1].share:
             last = pooled.pop()
-            w, r, x = pooled[-1]
-            pooled[-1] = (w + last[0], r + last[1], x + last[2])
+            first = pooled.pop()
+            pooled.append(
+                _Pool(first.weight + last.weight, first.real + last.real, first.low, last.high)
+            )
     return _rising(pooled)
+
+
+class _Pool(NamedTuple):
+    """Neighbouring bins that are taken as one."""
+
+    weight: float
+    real: float  # the weight of the real rows
+    low: float  # the lowest and the highest raw score
+    high: float
+
+    @property
+    def share(self) -> float:
+        return self.real / self.weight
 
 
 def expected_error(table: Table, scorer: Scorer, bins: int = 15) -> float:
@@ -59,30 +76,34 @@ def expected_error(table: Table, scorer: Scorer, bins: int = 15) -> float:
     if not len(table):
         return 0.0
     trust = np.array([scorer.trust(raw) for raw in raw_scores(table, scorer)])
-    weight, real, mean = _binned(table, trust, bins)
+    weight, real, mean, _, _ = _binned(table, trust, bins)
     return float(np.abs(weight * mean - real).sum() / weight.sum())
 
 
-def _binned(table: Table, scores: Numbers, bins: int) -> tuple[Numbers, Numbers, Numbers]:
+def _binned(table: Table, scores: Numbers, bins: int) -> tuple[Numbers, ...]:
     """Bins of about equal weight, lowest first; equal scores are in one. Of each, its weight, the
-    weight of the real rows in it, its mean score."""
+    weight of the real rows in it, its mean, lowest and highest score."""
     labels, weights = weighed(table)
     values, at = np.unique(scores, return_inverse=True)
     weight = np.bincount(at, weights)
     edges = np.floor((np.cumsum(weight) - weight / 2) / weight.sum() * bins)
-    _, of = np.unique(edges, return_inverse=True)
-    total = np.bincount(of, weight)
-    real = np.bincount(of, np.bincount(at, weights * labels))
-    return total, real, np.bincount(of, weight * values) / total
+    _, first, of = np.unique(edges, return_index=True, return_inverse=True)
+    total = np.bincount(of, weight).astype(np.float64)
+    real = np.bincount(of, np.bincount(at, weights * labels)).astype(np.float64)
+    last = np.append(first[1:], len(values)) - 1
+    return total, real, np.bincount(of, weight * values) / total, values[first], values[last]
 
 
-def _rising(pooled: Sequence[tuple[float, float, float]]) -> list[tuple[float, float]]:
+def _rising(pooled: Sequence[_Pool]) -> list[tuple[float, float]]:
+    """Level over a pool, but for the least rise; straight from one to the next."""
     found: list[tuple[float, float]] = []
-    for weight, real, raw in pooled:
-        share = min(max(real / weight, _LEAST), 1 - _LEAST)
-        x, y = float(raw / weight), float(np.log(share / (1 - share)))
-        if found:
-            x, y = max(x, found[-1][0] + 1e-6), max(y, found[-1][1] + _RISE)
-        found.append((round(x, 6), round(y, 6)))
+    for pool in pooled:
+        share = min(max(pool.share, _LEAST), 1 - _LEAST)
+        odds = float(np.log(share / (1 - share)))
+        for raw in (pool.low, pool.high):
+            x, y = raw, odds
+            if found:
+                x, y = max(x, found[-1][0] + 1e-6), max(y, found[-1][1] + _RISE)
+            found.append((round(x, 6), round(y, 6)))
     first, last = found[0], found[-1]
     return [(first[0] - 1, first[1] - 0.5), *found, (last[0] + 1, last[1] + 0.5)]
