@@ -9,7 +9,7 @@ from layerproof.learning.assess import Assessor
 from layerproof.learning.conformal import Window
 from layerproof.learning.history import Case
 from layerproof.model.event import Event, EventKind
-from layerproof.model.learned import Assessment
+from layerproof.model.learned import Assessment, Outcome
 from layerproof.training.train import LearnedModel
 
 
@@ -22,7 +22,7 @@ class Stream:
         self._window = Window(model.model.scores, settings.window, settings.alpha)
         self._assessor = Assessor(model.model, model.digest, self._window)
         self._reader = CaseReader(index)
-        self._waiting: list[tuple[float, int, str, float, str]] = []
+        self._waiting: list[tuple[float, int, str, float, bool, str]] = []
         self._cases: dict[str, list[Case]] = {}
         self._order = 0
 
@@ -42,7 +42,8 @@ class Stream:
             self._order += 1
             digest = str(event.manifest_digest or "")
             group = self._assessor.group(self._history, case)
-            heapq.heappush(self._waiting, (due, self._order, group, said.trust, digest))
+            called = said.outcome is Outcome.UNTRUSTED
+            heapq.heappush(self._waiting, (due, self._order, group, said.trust, called, digest))
             if digest:
                 self._cases.setdefault(digest, []).append(case)
         self._history.observe(case)
@@ -59,7 +60,7 @@ class Stream:
         """Scores of what ripened without dispute become known-good ones."""
         now = at.timestamp()
         while self._waiting and self._waiting[0][0] <= now:
-            _, _, group, trust, digest = heapq.heappop(self._waiting)
+            _, _, group, trust, called, digest = heapq.heappop(self._waiting)
             if digest not in self._history.disputed:
-                self._window.add(group, trust)
+                self._window.add(group, trust, called=called)
         self._history.advance(now)
