@@ -3,8 +3,8 @@ itself.
 
 1. A training run puts a *challenger* forward, which runs in the shadow: `learn status` compares it
    with the *champion*, and no verdict asks it.
-2. Somebody promotes it. What its training run found wanting (`Card.failed`) has to be overruled with
-   a reason, which is kept.
+2. Somebody promotes it. What its training run found wanting (`failed` of its card) has to be
+   overruled with a reason, which is kept.
 3. The champion before is kept as the *previous* one; a rollback exchanges the two.
 """
 
