@@ -15,6 +15,7 @@ _GROWS = frozenset(
         "layers-known", "layer-known-here", "contents-known", "contents-here",
     )
 )  # fmt: skip
+_AGES = frozenset(("pusher-age", "repository-age"))
 _CLEAR = 1e-9  # contributions below are none
 
 
@@ -65,13 +66,20 @@ def _with_history(row: Row, scorer: Scorer, features: Sequence[Feature], bar: fl
     """After how many days of confirmed pushes like this one the row would reach `bar`."""
     for days in (1, 2, 3, 5, 9, 17, 33):
         changed = tuple(
-            max(value, min(bucket(days), feature.top)) if feature.name in _GROWS else value
+            max(value, _grown(feature, days))
             for feature, value in zip(features, row.low, strict=True)
         )
         if changed != row.low and scorer.trust(scorer.raw(changed)) >= bar:
             what = "day" if days == 1 else "days"
             return f"trusted if: there had been {days} {what} of confirmed pushes like this one"
     return ""
+
+
+def _grown(feature: Feature, days: int) -> int:
+    """What the feature is at least after so many days of such pushes, five of them a week."""
+    if feature.name in _AGES:
+        return bucket(days // 5)
+    return min(bucket(days), feature.top) if feature.name in _GROWS else 0
 
 
 def _unknown(row: Row, column: int) -> bool:
