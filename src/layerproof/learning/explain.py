@@ -11,7 +11,8 @@ from layerproof.model.learned import Reason, Scored
 _GROWS = frozenset(
     (
         "pusher-here", "pusher-days", "pusher-below", "pusher-hour", "repository-days",
-        "country-pusher", "country-here", "country-days", "name-below", "layers-here",
+        "country-pusher", "country-here", "country-days", "country-pulls", "pusher-pulls",
+        "name-below", "layers-here",
         "layers-known", "layer-known-here", "contents-known", "contents-here",
     )
 )  # fmt: skip
@@ -47,7 +48,8 @@ def worded(feature: Feature, value: int, *, unknown: bool = False) -> str:
 
 
 def what_if(row: Row, scorer: Scorer, features: Sequence[Feature], bar: float) -> str:
-    """The smallest change of one feature after which the row would reach `bar`; "" if none does."""
+    """The smallest change of one feature after which the row would reach `bar`; failing that, how
+    much history would do."""
     found: list[tuple[int, int, str]] = []
     for column, feature in enumerate(features):
         value = row.low[column]
@@ -72,7 +74,7 @@ def _with_history(row: Row, scorer: Scorer, features: Sequence[Feature], bar: fl
         if changed != row.low and scorer.trust(scorer.raw(changed)) >= bar:
             what = "day" if days == 1 else "days"
             return f"trusted if: there had been {days} {what} of confirmed pushes like this one"
-    return ""
+    return "no more history of this kind alone would make it trusted: somebody has to vouch for it"
 
 
 def _grown(feature: Feature, days: int) -> int:

@@ -1,4 +1,4 @@
-"""p-values: valid for what is exchangeable, honest where the history is short, bounded afterwards."""
+"""p-values: valid for what is exchangeable, honest where the history is short, bounded later."""
 
 from random import Random
 

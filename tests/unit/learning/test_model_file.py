@@ -1,8 +1,9 @@
-"""Model files are hostile: what is not a model, or would break its rules, is refused and says why."""
+"""Model files are hostile: what is not a model, or would break its rules, is refused."""
 
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from tests.unit.learning.world import world
 
@@ -26,7 +27,7 @@ def refused(text: bytes) -> str:
 
 
 def written(changed: dict[str, Any]) -> bytes:
-    return json.dumps(changed, separators=(",", ":")).encode()
+    return msgspec.json.encode(changed)
 
 
 def test_what_training_wrote_is_read_back_the_same() -> None:
