@@ -70,11 +70,6 @@ def test_from_training_to_a_suggestion_that_somebody_approves(
     assert "champion: sha256:" in learn(index, capsys, "status")
     learn(index, capsys, "refresh")
     one = f"docker://{REGISTRY}/team0/app1"
-    with_name = next(
-        name
-        for name in json_lines(index, capsys, "suggestions", "--all")
-        if isinstance(name, dict)
-    ) if json_lines(index, capsys, "suggestions") else None  # fmt: skip
     found = SqlIndex(SqliteExecutor(index))
     image = next(r.image for r in found.images() if r.image.reference.startswith(one))
     found.close()
@@ -86,10 +81,19 @@ def test_from_training_to_a_suggestion_that_somebody_approves(
     for part in document["parts"]:
         total = part["constant"] + sum(c["contribution"] for c in part["contributions"])
         assert total == pytest.approx(part["raw"], abs=1e-6)
-    if with_name is not None:
-        identity = with_name["id"]
-        assert "trusted" in learn(index, capsys, "approve", identity, "-r", "looked at it")
-        assert "no suggestion" in learn(index, capsys, "approve", identity, "-r", "x", code=2)
+    waiting = json_lines(index, capsys, "suggestions")
+    assert len(waiting) > 1
+    first, second = waiting[0], waiting[1]
+    assert first["state"] == "waiting"
+    assert "trusted" in learn(index, capsys, "approve", first["id"], "-r", "looked at it")
+    assert "no suggestion" in learn(index, capsys, "approve", first["id"], "-r", "x", code=2)
+    assert "dismissed" in learn(index, capsys, "dismiss", second["id"], "-r", "not ours")
+    learn(index, capsys, "refresh")
+    left = {item["id"] for item in json_lines(index, capsys, "suggestions")}
+    assert left.isdisjoint((first["id"], second["id"]))
+    kept = SqlIndex(SqliteExecutor(index))
+    assert [record.reason for record in kept.trust_records()] == ["looked at it"]
+    kept.close()
 
 
 def json_lines(

@@ -139,7 +139,7 @@ def pushed(here: World, event: Event) -> Image:
     assert event.manifest_digest is not None
     record = here.organisation.index.image_by_manifest(event.manifest_digest)
     assert record is not None
-    return record.image
+    return replace(record.image, reference="docker://registry.example/team0/app1:1.200")
 
 
 def put(here: World, card: dict[str, object] | None = None) -> None:
@@ -183,7 +183,7 @@ def test_a_verdict_sees_the_features_that_the_stream_sees() -> None:
     here = world()
     put(here)
     event = here.event(replace(DEPS, seed="same"), replace(BUILT, seed="same"))
-    image = replace(pushed(here, event), reference="docker://registry.example/team0/app1:1.200")
+    image = pushed(here, event)
     found = case_of(here.organisation.index, image, here.organisation.now)
     assert found == here.case(event)
 
