@@ -39,8 +39,9 @@ lint: $(STAMP)
 bench: $(BENCH_STAMP)
 	@scripts/setup-system.sh
 	$(BIN)/python bench/run.py $(BENCH_ARGS)
-	$(BIN)/python bench/service.py $(if $(findstring --write-docs,$(BENCH_ARGS)),--write-docs)
-	$(BIN)/python bench/admission.py $(if $(findstring --write-docs,$(BENCH_ARGS)),--write-docs)
+	$(BIN)/python bench/service.py $(filter --write-docs,$(BENCH_ARGS))
+	$(BIN)/python bench/scale.py $(filter --write-docs,$(BENCH_ARGS))
+	$(BIN)/python bench/admission.py $(filter --write-docs,$(BENCH_ARGS))
 
 $(STAMP): pyproject.toml requirements.lock scripts/setup-venv.sh
 	@PYTHON="$(PYTHON)" scripts/setup-venv.sh $(VENV) requirements.lock

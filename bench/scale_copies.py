@@ -131,7 +131,7 @@ def merge(path: Path) -> None:
         segment_rows.FAN = fan
     executor.close()
     connection = sqlite3.connect(path)
-    connection.execute("UPDATE search_segment SET level = ? WHERE level = 0", (_LEVEL,))
+    connection.execute("UPDATE search_segment SET level = ?", (_LEVEL,))
     connection.commit()
     connection.close()
     segment_rows.work(executor, None)

@@ -28,6 +28,7 @@ from layerproof.model.package import Package, PackageType
 from layerproof.model.trust import TrustRecord
 from layerproof.oci import changecodec
 from layerproof.oci.entrycodec import encode, file_filter, path_filter
+from layerproof.store import segment_rows
 from layerproof.store.executor import Executor, Session
 from layerproof.store.index import SqlIndex
 
@@ -102,6 +103,7 @@ def fill(executor: Executor, layers: int) -> int:
     chance = random.Random(7)
     shapes = [_shape(chance) for _ in range(min(SHAPES, max(100, layers // 20)))]
     maker = Maker(index, shapes, chance)
+    segment_rows.EVERY = sys.maxsize  # merged when all is there
     while maker.layers < layers:
         maker.base()
         if maker.bases % 20 == 0:
@@ -246,7 +248,7 @@ def _with_own(shape: Shape, number: int) -> Shape:
 
 def _shape_of(entries: list[tuple[bytes, int]], salt: int, packages: tuple[Package, ...]) -> Shape:
     table = EntryTable()
-    changes = []
+    changes: list[Change] = []
     for path, kind in entries:
         # Files of packages are the same wherever the release is; some are a layer's own.
         own = salt if salt % 3 == 0 else salt % 4

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from layerproof.engine.ports import Advisories, Clock, ImageSource, Index, Workers
     from layerproof.engine.pull import Puller
     from layerproof.engine.queue import Queue
+    from layerproof.engine.responder import OpenTags
     from layerproof.model.digest import Digest
     from layerproof.model.image import Image
     from layerproof.model.reference import Reference
@@ -337,6 +338,18 @@ def open_source(reference: Reference, settings: Settings, index: Index) -> Image
             return RootfsSource(reference, limits)
         case other:
             raise UnsupportedError(f"there is no source for {other}:", where=str(reference))
+
+
+def open_registry_tags(settings: Settings) -> OpenTags:
+    """Tags of registries, by host."""
+    from layerproof.sources.registry.tag_changes import RegistryTags
+
+    return lambda host: RegistryTags(
+        host,
+        limits=settings.limits,
+        credentials=_credentials(),
+        settings=_registry_settings(settings),
+    )
 
 
 def open_engine(environ: Mapping[str, str], settings: Settings, *, timeout: float) -> Engine:

@@ -98,6 +98,7 @@ def test_contents_come_back_equal(index: Index) -> None:
     index.put_contents(row, blob())
     assert index.contents(row.diff_id) == row
     assert index.entries(row.diff_id) == row.entries
+    assert index.entries_of([row.diff_id, diff("unknown")]) == {row.diff_id: row.entries}
     assert index.layer_facts([row.diff_id]) == {row.diff_id: row.facts}
     assert index.package_lists({row.diff_id}) == {
         row.diff_id: PackageList(row.packages, row.package_files)
@@ -307,6 +308,7 @@ def test_chains_of_the_same_analysers_are_kept_as_they_are(index: Index) -> None
 
 
 def test_contents_at_two_places_are_two_chains(index: Index) -> None:
+    index.put_contents(contents("a"), None)
     of = image("aba")
     index.put_image(of, chains(of), MONDAY)
     assert [r.image for r in index.images_with_chain(of.layers[2].chain_id)] == [of]

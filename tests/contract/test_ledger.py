@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.contract.index_examples import MONDAY, ODD_TEXTS, TUESDAY
@@ -14,6 +15,8 @@ from tests.postgres import fresh_database
 from layerproof.engine.ledger import Ledger
 from layerproof.model.access import AccessToken, AuditRecord, Role
 from layerproof.model.amendment import MadeException, PolicyRevision
+from layerproof.model.gate import Cause, Mode, Tally
+from layerproof.model.verdict import Decision
 from layerproof.store.sqlite_sql import STATEMENTS
 from layerproof.testing.ledger import MemoryLedger
 
@@ -114,6 +117,31 @@ def test_exceptions_can_be_ended(ledger: Ledger) -> None:
     ended = replace(made, ended_by="bob", ended_at=MONDAY + timedelta(hours=1))
     ledger.put_exception(ended)
     assert ledger.exceptions() == [ended, replace(made, id="x2")]
+
+
+def tally(reference: str = "a", count: int = 1, **more: Any) -> Tally:
+    given = {
+        "gate": "docker", "host": "h", "namespace": "", "reference": reference,
+        "mode": Mode.OBSERVE, "cause": Cause.VERDICT, "decided": Decision.REFUSE,
+        "decision": Decision.ADMIT, "reason": "r", "first_at": MONDAY, "last_at": MONDAY,
+        "count": count,
+    }  # fmt: skip
+    return Tally(**(given | more))
+
+
+def test_same_answers_of_gates_add_up_and_others_stand_beside(ledger: Ledger) -> None:
+    ledger.add_tallies([tally(count=2), tally("b", reason=ODD_TEXTS[0])])
+    ledger.add_tallies([tally(count=3, first_at=TUESDAY, last_at=TUESDAY)])
+    newest, other = ledger.tallies()
+    assert (newest.count, newest.first_at, newest.last_at) == (5, MONDAY, TUESDAY)
+    assert other == tally("b", reason=ODD_TEXTS[0])
+    assert ledger.tallies(TUESDAY) == [newest]
+
+
+def test_old_answers_of_gates_are_pruned(ledger: Ledger) -> None:
+    ledger.add_tallies([tally(), tally("b", last_at=TUESDAY)])
+    assert ledger.prune_tallies(TUESDAY) == 1
+    assert [t.reference for t in ledger.tallies()] == ["b"]
 
 
 def test_a_token_is_added_once_by_name_while_it_is_good(ledger: Ledger) -> None:

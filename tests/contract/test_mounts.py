@@ -1,25 +1,14 @@
 """Mounts of blobs, as every index keeps them: by blob, and never as deeds around an image."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import pytest
 from tests.contract.index_examples import MONDAY, TUESDAY, event, image
-from tests.contract.test_index import KINDS
 
 from layerproof.engine.mounts import mounts_of_layer
 from layerproof.engine.ports import Index
 from layerproof.model.activity import layer_context
 from layerproof.model.digest import Digest
 from layerproof.model.event import Event, EventKind
-
-
-@pytest.fixture(params=KINDS, ids=lambda kind: kind.__name__)
-def index(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Index]:
-    opened: Index = request.param(tmp_path)
-    yield opened
-    opened.close()
 
 
 def mount(name: str, blob: Digest, **more: Any) -> Event:

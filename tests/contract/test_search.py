@@ -4,11 +4,10 @@ Segments are made tiny here, so that a few layers fill several levels of them.
 """
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from tests.contract.index_examples import (
@@ -25,7 +24,6 @@ from tests.contract.index_examples import (
     package,
     uint32,
 )
-from tests.contract.test_index import KINDS
 
 from layerproof.engine.ports import Hit, Index
 from layerproof.errors import IndexUnavailableError
@@ -41,20 +39,13 @@ from layerproof.testing.index import MemoryIndex
 VALUES = (0, 1, 7, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFE, 0xFFFFFFFF)
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {
         "WAITING": 3, "WAITING_VALUES": 40, "FAN": 3, "ROW": 2, "STEP": 12, "EVERY": 1, "STEPS": 2,
     }.items():  # fmt: skip
         monkeypatch.setattr(segment_rows, name, value)
     monkeypatch.setattr(segment_rows, "_DROPPED", 16)
-
-
-@pytest.fixture(params=KINDS, ids=lambda kind: kind.__name__)
-def index(request: pytest.FixtureRequest, tmp_path: Path, tiny: None) -> Iterator[Index]:
-    opened: Index = request.param(tmp_path)
-    yield opened
-    opened.close()
 
 
 def every(ask: Callable[..., Page[DiffId]] | Callable[..., Page[ChainId]], value: int) -> list[str]:

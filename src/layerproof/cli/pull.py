@@ -13,7 +13,10 @@ from layerproof.cli.app import App, parse_platform, platform_option, shared, use
 from layerproof.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from layerproof.engine.pull import Pulled
+    from layerproof.model.digest import ChainId
 
 
 @click.command()
@@ -49,7 +52,9 @@ def command(
 
     They are fetched into the quarantine, an OCI layout that holds them whole and unextracted with
     the findings beside them, and withdrawn: refused in every image from then on, whatever the
-    policy says. Trusted layers are not fetched.
+    policy says. Trusted layers are not fetched. Tags of registries that name images with these
+    layers stay, or are moved aside or deleted, as the policy says (withdrawn.tags); a release
+    brings them back.
 
     \b
     layerproof pull docker://registry.example/app:1.0
@@ -74,7 +79,37 @@ def command(
 
         for line in pulled_lines(pulled, place, quiet=app.quiet):
             click.echo(line)
-    return 0
+    chains = [each.layer.chain_id for each in pulled.layers if each.withdrawal is not None]
+    return _tags(app, chains, by or user(), restore=False)
+
+
+def _tags(app: App, chain_ids: Sequence[ChainId], by: str, *, restore: bool) -> int:
+    """What becomes of tags in registries, by the policy's word; the exit code."""
+    from layerproof.engine.responder import restore_tags, withdraw_tags
+    from layerproof.model.access import AuditRecord
+    from layerproof.report.pulled import tag_document, tag_line
+    from layerproof.wiring import open_clock, open_policy, open_registry_tags
+
+    tags = open_registry_tags(app.settings)
+    if restore:
+        done = restore_tags(app.index, chain_ids, tags)
+    else:
+        rules = open_policy(app.settings, app.index, app.ledger)
+        done = withdraw_tags(app.index, chain_ids, rules.withdrawn_tags, tags)
+    now = open_clock().now()
+    for each in done:
+        details = {"to": each.to, "reason": each.reason[:500],
+                   "undo": "" if restore else "layerproof pull --release"}  # fmt: skip
+        outcome = "done" if each.outcome != "failed" else "failed"
+        app.ledger.add_audit(
+            AuditRecord(0, now, by, "", f"tag.{each.outcome}", each.reference, "", outcome, details)
+        )
+    if app.json:
+        app.emit(map(tag_document, done))
+    elif not app.quiet:
+        for each in done:
+            click.echo(tag_line(each))
+    return 3 if any(each.outcome == "failed" for each in done) else 0
 
 
 def _pull(
@@ -137,4 +172,4 @@ def _release(app: App, what: str, by: str, reason: str) -> int:
     elif not app.quiet:
         for record in released:
             click.echo(f"released {record.id}: layer {record.chain_id.short} of {record.reference}")
-    return 0
+    return _tags(app, [record.chain_id for record in released], by, restore=True)

@@ -107,13 +107,15 @@ def _path_hits(index: Index, path: bytes) -> Iterator[Found]:
     """By entries, then by changes; each contents once."""
     seen: set[DiffId] = set()
     value = crc32(path)
-    for diff_id in _every(index.contents_with_path_hash, value):
-        entries = entries_at(index.entries(diff_id) or b"", path)
-        if entries:
-            seen.add(diff_id)
-            yield Found(diff_id, entries)
-    for some in _some(_every(index.chains_with_path_hash, value)):
-        for chain_id, (diff_id, blob) in index.changes_with_path_hash(some, value).items():
+    for some in _some(_every(index.contents_with_path_hash, value)):
+        blobs = index.entries_of(some)
+        for diff_id in some:
+            entries = entries_at(blobs.get(diff_id, b""), path)
+            if entries:
+                seen.add(diff_id)
+                yield Found(diff_id, entries)
+    for places in _some(_every(index.chains_with_path_hash, value)):
+        for chain_id, (diff_id, blob) in index.changes_with_path_hash(places, value).items():
             changes = () if diff_id in seen else _changes(chain_id, blob, path)
             if changes:
                 seen.add(diff_id)
@@ -122,10 +124,12 @@ def _path_hits(index: Index, path: bytes) -> Iterator[Found]:
 
 def _file_hits(index: Index, sha256: bytes) -> Iterator[Found]:
     prefix = int.from_bytes(sha256[:4], "little")
-    for diff_id in _every(index.contents_with_file_hash, prefix):
-        entries = entries_with(index.entries(diff_id) or b"", sha256)
-        if entries:
-            yield Found(diff_id, entries)
+    for some in _some(_every(index.contents_with_file_hash, prefix)):
+        blobs = index.entries_of(some)
+        for diff_id in some:
+            entries = entries_with(blobs.get(diff_id, b""), sha256)
+            if entries:
+                yield Found(diff_id, entries)
 
 
 def _every(ask: Callable[[int, int, Cursor | None], Page[D]], value: int) -> Iterator[D]:

@@ -45,6 +45,14 @@ class Reaction(StrEnum):
     QUARANTINE = "quarantine"  # kill, pull its layers into quarantine, and withdraw them
 
 
+class TagAction(StrEnum):
+    """What becomes of the tags of an image that is withdrawn."""
+
+    KEEP = "keep"
+    MOVE = "move"  # to a tag that says so
+    DELETE = "delete"
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     """One image that somebody wants to run, in one place.

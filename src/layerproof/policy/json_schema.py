@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from layerproof.model.finding import Effect, Severity
-from layerproof.model.gate import Mode, Reaction
+from layerproof.model.gate import Mode, Reaction, TagAction
 from layerproof.model.verdict import Decision
 from layerproof.policy.load import API_VERSION, KIND
 from layerproof.policy.load_blocks import CALLS, GATES, gate_keys
@@ -39,6 +39,9 @@ def policy_schema() -> Schema:
                 "undecided": _words(Decision, "What happens, at most, with what cannot be told."),
                 "message": {**_TEXT, "description": "What whoever is refused should know."},
                 "mode": _words(Mode, "What gates do with a refusal: count, tell, or refuse."),
+                "withdrawn": _object(
+                    {"tags": _words(TagAction, "What becomes of the tags of a withdrawn image.")}
+                ),
                 "gates": _object({gate: _gate(gate) for gate in GATES}),
                 "rules": rules,
                 "identities": _named(_IDENTITY),

@@ -16,7 +16,7 @@ from typing import Any
 
 from layerproof.errors import PolicyError
 from layerproof.model.finding import Effect, Severity
-from layerproof.model.gate import Mode
+from layerproof.model.gate import Mode, TagAction
 from layerproof.model.identity import Identity
 from layerproof.model.verdict import Decision
 from layerproof.policy.blocks import Block
@@ -47,7 +47,7 @@ API_VERSION = "layerproof/v1"
 KIND = "Policy"
 MAX_GLOBS = 2_000  # in one list
 _KEYS = ("apiVersion", "kind", "base", "undecided", "rules", "exceptions", "message", "gates",
-         "blocks", "identities", "groups", "mode")  # fmt: skip
+         "blocks", "identities", "groups", "mode", "withdrawn")  # fmt: skip
 
 
 def load_policy(text: bytes, *, where: str) -> Policy:
@@ -118,7 +118,15 @@ class _Reader(Nodes):
             identities=identities,
             groups=groups,
             mode=self.word(keys, "mode", Mode, Mode.ENFORCE),
+            withdrawn_tags=self._withdrawn(keys),
         )
+
+    def _withdrawn(self, keys: Mapping[str, Item]) -> TagAction:
+        if "withdrawn" not in keys:
+            return TagAction.KEEP
+        said = self.mapping(keys["withdrawn"].value, "withdrawn", ("tags",))
+        found: TagAction = self.word(said, "tags", TagAction, TagAction.KEEP)
+        return found
 
     def _blocks(
         self, keys: Mapping[str, Item], rules: Mapping[str, RulePolicy]

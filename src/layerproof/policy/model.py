@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from layerproof.errors import PolicyError
 from layerproof.model.digest import Digest
 from layerproof.model.facts import Context
-from layerproof.model.gate import GatePolicy, Mode, Reaction
+from layerproof.model.gate import GatePolicy, Mode, Reaction, TagAction
 from layerproof.model.identity import Identity
 from layerproof.model.verdict import Decision
 from layerproof.policy.blocks import Block, Scope, fitting
@@ -30,7 +30,7 @@ from layerproof.rules.registry import RULES
 _Named = TypeVar("_Named", Identity, Group)
 _Word = TypeVar("_Word", bound=StrEnum)
 _NOTHING = GatePolicy()
-_FORM = "layerproof.policy/5"  # of the JSON below; another form is another policy
+_FORM = "layerproof.policy/6"  # of the JSON below; another form is another policy
 
 
 class BaseMatch(StrEnum):
@@ -54,6 +54,7 @@ class Policy:
     identities: Mapping[str, Identity] = field(default_factory=dict)  # by name
     groups: tuple[Group, ...] = ()  # in the order of the file
     mode: Mode = Mode.ENFORCE  # what gates do with a refusal
+    withdrawn_tags: TagAction = TagAction.KEEP  # what becomes of tags of withdrawn images
 
     @cached_property
     def digest(self) -> Digest:
@@ -119,6 +120,7 @@ class Policy:
             "message": self.message,
             "gates": {gate: _gate_document(said) for gate, said in self.gates.items()},
             "mode": self.mode,
+            "withdrawn": {"tags": self.withdrawn_tags},
             "blocks": [_block_document(block, named=named) for block in self.blocks],
             "identities": {name: _fields(found) for name, found in self.identities.items()},
             "groups": [_fields(group) for group in self.groups],
@@ -142,6 +144,7 @@ class Policy:
                 message=_text(document["message"]),
                 gates={gate: _gate(said) for gate, said in document["gates"].items()},
                 mode=Mode(document["mode"]),
+                withdrawn_tags=TagAction(document["withdrawn"]["tags"]),
                 blocks=tuple(map(_block, document["blocks"])),
                 identities={
                     name: _made(Identity, found) for name, found in document["identities"].items()

@@ -6,6 +6,7 @@ only ever added: programs ignore those that they do not know.
 
 from typing import Any
 
+from layerproof.engine.responder import Outcome
 from layerproof.model.change import ChangeKind
 from layerproof.model.event import EventKind
 from layerproof.model.finding import Effect, Severity, Status
@@ -278,6 +279,12 @@ _KINDS: dict[str, Schema] = {
         "gate": _TEXT,
         "bites": _FLAG,
         "checks": _list(_object({"check": _TEXT, "passed": _FLAG, "details": _TEXT})),
+    },
+    "Tag": {
+        "reference": _TEXT,
+        "outcome": _words(Outcome),
+        "to": _TEXT,
+        "reason": _TEXT,
     },
     "Running": {
         "runtime": _TEXT,

@@ -3,7 +3,9 @@
 from collections.abc import Iterator, Sequence
 
 from layerproof.engine.pull import Pulled, PulledLayer
+from layerproof.engine.responder import TagDone
 from layerproof.model.withdrawal import Withdrawal
+from layerproof.report.documents import API_VERSION
 from layerproof.report.lines import command_text, human, width, wrapped
 from layerproof.rules.text import plural, show_text
 
@@ -55,3 +57,23 @@ def withdrawal_lines(records: Sequence[Withdrawal]) -> Iterator[str]:
             yield from wrapped(
                 f"released by {who}, {when}: {show_text(record.release_reason)}", "  "
             )
+
+
+def tag_document(done: TagDone) -> dict[str, object]:
+    """One tag of a registry that was to be taken away, or brought back."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "Tag",
+        "reference": done.reference,
+        "outcome": str(done.outcome),
+        "to": done.to,
+        "reason": done.reason,
+    }
+
+
+def tag_line(done: TagDone) -> str:
+    """The same for people."""
+    more = f" to {done.to}" if done.to else ""
+    more += f": {show_text(done.reason)}" if done.reason else ""
+    said = "names another image, left" if done.outcome == "other" else str(done.outcome)
+    return f"tag {show_text(done.reference)}: {said}{more}"

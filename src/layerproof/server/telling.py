@@ -55,6 +55,10 @@ class Telling:
         except queue.Full:
             logs.logger().error("notice lost: too many wait", kind=passed.kind)
 
+    def settle(self) -> None:
+        """Until what waits was sent, or tried often enough."""
+        self._queue.join()
+
     def close(self) -> None:
         """Send what waits, once, and end."""
         self._stop.set()
@@ -66,6 +70,7 @@ class Telling:
             for notifier, least in self._notifiers:
                 if _rank(notice.urgency) >= _rank(least):
                     self._send(notifier, notice)
+            self._queue.task_done()
 
     def _send(self, notifier: Notifier, notice: Notice) -> None:
         for attempt in range(1, _TRIES + 1):

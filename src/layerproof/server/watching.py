@@ -97,6 +97,7 @@ class Watching:
             stop.set()
             for task in self._judging.values():
                 task.cancel()
+            await self._write()
 
     async def reconcile(self) -> None:
         """Compare what is known with what really runs, and judge all of it again."""

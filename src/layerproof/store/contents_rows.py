@@ -52,6 +52,12 @@ def entries(session: Session, diff_id: DiffId) -> bytes | None:
     return None if row is None else row[0]
 
 
+def entries_of(session: Session, diff_ids: Collection[DiffId]) -> Mapping[DiffId, bytes]:
+    """The encoded entry tables of those that are known."""
+    rows = rows_for(session, "contents_entries_of", [codec.raw(d) for d in diff_ids])
+    return {codec.digest(DiffId, diff_id): entries for diff_id, entries in rows}
+
+
 def manifests(session: Session, diff_id: DiffId) -> bytes | None:
     """The encoded package manifests, None if there are none."""
     row = first(session.rows("contents_manifests", diff_id=codec.raw(diff_id)))

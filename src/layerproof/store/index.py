@@ -66,6 +66,11 @@ class SqlIndex:
         with self._executor.read() as session:
             return contents_rows.entries(session, diff_id)
 
+    def entries_of(self, diff_ids: Collection[DiffId]) -> Mapping[DiffId, bytes]:
+        """The encoded entry tables of those that are known."""
+        with self._executor.read() as session:
+            return contents_rows.entries_of(session, diff_ids)
+
     def contents_summaries(self, diff_ids: Collection[DiffId]) -> Mapping[DiffId, ContentsSummary]:
         """The small part of those rows that are known."""
         with self._executor.read() as session:
@@ -387,6 +392,12 @@ class SqlIndex:
         """Insert or replace."""
         with self._executor.write() as session:
             session.run("put_cached", key=codec.text(key), value=value)
+
+    def put_learned(self, name: str, value: bytes) -> None:
+        """Insert or replace; verdicts may be others now."""
+        with self._executor.write() as session:
+            session.run("put_cached", key=codec.text(f"learned {name}"), value=value)
+            counter_rows.change_state(session)
 
     def close(self) -> None:
         """Close connections; they open again when needed."""

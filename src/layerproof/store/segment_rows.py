@@ -118,11 +118,11 @@ def _step(session: Session) -> bool:
     return True
 
 
-def _next(segments: Sequence[Segment]) -> list[Segment] | None:
+def _next(segments: Sequence[Segment]) -> Sequence[Segment] | None:
     """FAN segments to merge, or the one to build on or to clear; small ones first."""
     free = [s for s in segments if s.state == LIVE and s.into is None]
     levels = sorted({s.level for s in free})
-    full = [some for n in levels if _adjoin(some := [s for s in free if s.level == n][:FAN])]
+    full = [some for n in levels if (some := _run([s for s in free if s.level == n]))]
     building = sorted((s for s in segments if s.state == BUILDING), key=lambda s: s.level)
     if full and (not building or full[0][0].level < building[0].level):
         return full[0]
@@ -131,10 +131,16 @@ def _next(segments: Sequence[Segment]) -> list[Segment] | None:
     return next(([s] for s in segments if s.state == DEAD), None)
 
 
-def _adjoin(segments: Sequence[Segment]) -> bool:
-    """Whether these are FAN segments without another between them."""
-    ends = [segment.last + 1 for segment in segments[:-1]]
-    return len(segments) == FAN and ends == [segment.first for segment in segments[1:]]
+def _run(segments: Sequence[Segment]) -> Sequence[Segment]:
+    """The first FAN of them without another between them, if there are so many."""
+    run: list[Segment] = []
+    for segment in segments:
+        if run and run[-1].last + 1 != segment.first:
+            run = []
+        run.append(segment)
+        if len(run) == FAN:
+            return run
+    return ()
 
 
 # --- entries that wait -------------------------------------------------------------------------

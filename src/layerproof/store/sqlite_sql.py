@@ -230,6 +230,10 @@ STATEMENTS: Mapping[str, str] = {
         "SELECT contents_entries.entries FROM contents JOIN contents_entries ON contents.id = "
         "contents_entries.contents_id WHERE contents.diff_id = :diff_id"
     ),
+    "contents_entries_of": (
+        "SELECT contents.diff_id, contents_entries.entries FROM contents JOIN contents_entries ON "
+        "contents.id = contents_entries.contents_id WHERE contents.diff_id IN (:keys*)"
+    ),
     "contents_summaries": (
         "SELECT contents.diff_id, analyser_set.names, contents.size, contents.entry_count, "
         "contents.file_bytes, contents.skipped FROM contents JOIN analyser_set ON analyser_set.id "

@@ -128,6 +128,9 @@ def _contents(insert: Insert) -> Mapping[str, Executable]:
         "contents_entries": select(contents_entries.c.entries)
         .select_from(contents.join(contents_entries))
         .where(is_(contents.c.diff_id)),
+        "contents_entries_of": select(contents.c.diff_id, contents_entries.c.entries)
+        .select_from(contents.join(contents_entries))
+        .where(in_(contents.c.diff_id)),
         "contents_summaries": select(*summary)
         .select_from(contents.join(analyser_set))
         .where(in_(contents.c.diff_id)),

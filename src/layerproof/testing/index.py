@@ -73,6 +73,10 @@ class MemoryIndex:
         row = self._contents.get(diff_id)
         return None if row is None else row.entries
 
+    def entries_of(self, diff_ids: Collection[DiffId]) -> Mapping[DiffId, bytes]:
+        """The encoded entry tables of those that are known."""
+        return {diff_id: row.entries for diff_id, row in self._rows(diff_ids)}
+
     def contents_summaries(self, diff_ids: Collection[DiffId]) -> Mapping[DiffId, ContentsSummary]:
         """The small part of those rows that are known."""
         return {
@@ -623,6 +627,11 @@ class MemoryIndex:
     def put_cached(self, key: str, value: bytes) -> None:
         """Insert or replace."""
         self._cached[key] = value
+
+    def put_learned(self, name: str, value: bytes) -> None:
+        """Insert or replace; verdicts may be others now."""
+        self._changes += 1
+        self.put_cached(f"learned {name}", value)
 
     def close(self) -> None:
         """Nothing is open."""

@@ -238,7 +238,7 @@ def _key(endpoint: Endpoint) -> tuple[str, str]:
 
 
 def _scope(endpoint: Endpoint) -> str:
-    return f"repository:{endpoint.repository}:pull"
+    return f"repository:{endpoint.repository}:{endpoint.actions}"
 
 
 def _token_request(

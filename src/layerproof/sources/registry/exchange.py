@@ -29,6 +29,7 @@ from layerproof.sources.registry.names import Endpoint
 from layerproof.sources.registry.settings import RegistrySettings
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_LOOKING = frozenset({"GET", "HEAD"})
 _MAX_REDIRECTS = 5
 _PASSING = frozenset({429, 502, 503, 504})
 _FINAL = (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError, httpx.UnsupportedProtocol)
@@ -76,14 +77,19 @@ class Exchange:
         *,
         method: str = "GET",
         headers: Mapping[str, str] | None = None,
+        content: bytes | None = None,
         where: str,
     ) -> AsyncIterator[httpx.Response]:
-        """A successful answer whose body is not read yet.
+        """A successful answer whose body is not read yet. What changes something (`content`, or a
+        method that does) follows no redirect: it would be done elsewhere.
 
         Raises the SourceError that fits any other answer; the body may raise httpx.TransportError.
         """
         request = httpx.Request(
-            method, endpoint.url(path), headers={**_BASE_HEADERS, **(headers or {})}
+            method,
+            endpoint.url(path),
+            headers={**_BASE_HEADERS, **(headers or {})},
+            content=content,
         )
         response = await self._patiently(endpoint, request, where)
         try:
@@ -166,12 +172,13 @@ class Exchange:
         for _ in range(_MAX_REDIRECTS + 1):
             if not _same_origin(url, request.url):
                 authorization = ""
-            hop = httpx.Request(request.method, url, headers=request.headers)
+            content = request.content if url == request.url else None
+            hop = httpx.Request(request.method, url, headers=request.headers, content=content)
             hop.headers["Host"] = url.netloc.decode("ascii")
             if authorization:
                 hop.headers["Authorization"] = authorization
             response = await self._send(hop)
-            if response.status_code not in _REDIRECTS:
+            if response.status_code not in _REDIRECTS or request.method not in _LOOKING:
                 return response
             await self._discard(response)
             url = _target(response)

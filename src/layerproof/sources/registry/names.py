@@ -21,6 +21,7 @@ class Endpoint:
     host: str  # as credentials and settings name it
     base: str  # scheme and authority of its API, without a trailing slash
     repository: str  # the repository's name there
+    actions: str = "pull"  # what is done there, as token services name it: "pull,push,delete"
 
     @property
     def insecure(self) -> bool:
