@@ -61,12 +61,12 @@ class FakeEngine:
         }
         self.images[name] = self.images[str(built.config_digest)] = told
 
-    def image(self, name: str) -> Mapping[str, Any] | None:
+    async def image(self, name: str) -> Mapping[str, Any] | None:
         if self.gone:
             raise UnreachableError("the Docker Engine does not answer", where="test")
         return self.images.get(name)
 
-    def container(self, name: str) -> Mapping[str, Any] | None:
+    async def container(self, name: str) -> Mapping[str, Any] | None:
         if self.gone:
             raise UnreachableError("the Docker Engine does not answer", where="test")
         return self.containers.get(name)
@@ -130,7 +130,6 @@ class GateWorld:
         try:
             return [await _through(plugin, item) for item in requests]
         finally:
-            plugin.close()
             tallies.close()
             decisions.close()
             freshness.close()
