@@ -13,7 +13,7 @@ from layerproof.model.event import Event
 from layerproof.store.index import SqlIndex
 from layerproof.store.sqlite import SqliteExecutor
 
-DAYS = 60
+DAYS = 110
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +64,7 @@ def test_from_training_to_a_suggestion_that_somebody_approves(
     assert "in the shadow" in said
     assert "What it cannot do" in card.read_text()
     status = json.loads(learn(index, capsys, "status", "--output", "json"))
+    _check_schema(status)
     assert status["champion"] is None
     assert status["challenger"]["model"].startswith("sha256:")
     learn(index, capsys, "promote", "--by", "alice", "--despite", "a test")
@@ -78,6 +79,7 @@ def test_from_training_to_a_suggestion_that_somebody_approves(
     document = json.loads(
         learn(index, capsys, "explain", image.reference, "--offline", "--output", "json")
     )
+    _check_schema(document)
     for part in document["parts"]:
         total = part["constant"] + sum(c["contribution"] for c in part["contributions"])
         assert total == pytest.approx(part["raw"], abs=1e-6)
@@ -134,3 +136,13 @@ def test_evaluate_tells_rates_and_changes_nothing(
     index: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert "called untrusted" in learn(index, capsys, "evaluate")
+    (document,) = json_lines(index, capsys, "evaluate")
+    assert document["kind"] == "LearnedEvaluation"
+
+
+def test_training_for_a_program_gives_the_card(
+    index: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (card,) = json_lines(index, capsys, "train", "--rate", "0.04")
+    assert card["kind"] == "LearnedModel"
+    assert card["limits"]

@@ -69,7 +69,7 @@ def train(
     if card is not None:
         card.write_text("\n".join(card_lines(document)) + "\n", encoding="utf-8")
     if app.json:
-        app.emit([_document("LearnedModel", document)])
+        app.emit([_document({"kind": "LearnedModel"}, document)])
     elif not app.quiet:
         for line in card_lines(document):
             click.echo(line)
@@ -105,7 +105,7 @@ def evaluate(app: App, seed: int, until: str | None, ablations: bool) -> int:
             click.echo(f"{name}: too few pushes, or nothing to learn from")
             continue
         if app.json:
-            app.emit([_document("LearnedEvaluation", {
+            app.emit([_document({"kind": "LearnedEvaluation"}, {
                 "features": name, "pushes": found.pushes, "realisedRate": found.realised,
                 "recallOfSwapped": found.swapped, "abstained": found.abstained,
                 "scoringMilliseconds": found.milliseconds[1],
@@ -172,7 +172,7 @@ def status(app: App, shows_card: bool) -> int:
     waiting = sum(item.state == "waiting" for item in suggestions(app.index))
     document["suggestionsWaiting"] = waiting
     if app.json:
-        app.emit([_document("LearnedStatus", document)])
+        app.emit([_document({"kind": "LearnedStatus"}, document)])
         return 0
     if roles[CHAMPION] is None:
         click.echo("no model is in use: learned trust abstains, whatever is asked")
@@ -320,7 +320,7 @@ def suggestions(app: App, everything: bool) -> int:
     if app.json:
         import msgspec
 
-        app.emit(_document("Suggestion", msgspec.to_builtins(item)) for item in found)
+        app.emit(_document({"kind": "Suggestion"}, msgspec.to_builtins(item)) for item in found)
         return 0
     for item in found:
         click.echo(
@@ -420,10 +420,10 @@ def _shadow_lines(shadow: Shadow) -> list[str]:
     return lines or ["no push since it was trained"]
 
 
-def _document(kind: str, keys: dict[str, Any]) -> dict[str, Any]:
+def _document(head: dict[str, str], keys: dict[str, Any]) -> dict[str, Any]:
     from layerproof.report.documents import API_VERSION
 
-    return {"apiVersion": API_VERSION, "kind": kind, **keys}
+    return {"apiVersion": API_VERSION, **head, **keys}
 
 
 def _options(rate: float, maturity_days: int) -> TrainingOptions:

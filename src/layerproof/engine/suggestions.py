@@ -2,8 +2,8 @@
 
 An image is suggested if the model in use calls it trusted, it has stood undisputed for
 `STOOD_DAYS`, others than its pusher pull it, and no active trust covers it. Only the newest one of
-a repository is. Who approves a suggestion declares trust, with a reason, as by `trust add`; who dismisses one is
-not asked about that image again.
+a repository is. Who approves a suggestion declares trust, with a reason, as by `trust add`; who
+dismisses one is not asked about that image again.
 """
 
 from datetime import datetime
