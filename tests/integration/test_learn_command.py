@@ -4,6 +4,7 @@ import json
 import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.unit.learning.organisation import REGISTRY, START, Organisation
@@ -100,10 +101,17 @@ def test_from_training_to_a_suggestion_that_somebody_approves(
 
 def json_lines(
     index: Path, capsys: pytest.CaptureFixture[str], *arguments: str
-) -> list[dict[str, str]]:
-    return [
-        json.loads(line) for line in learn(index, capsys, *arguments, "-o", "json").splitlines()
-    ]
+) -> list[dict[str, Any]]:
+    said = learn(index, capsys, *arguments, "-o", "json")
+    found = [json.loads(line) for line in said.splitlines()]
+    for document in found:
+        _check_schema(document)
+    return found
+
+
+def _check_schema(document: dict[str, Any]) -> None:
+    one = {**output_schema(), "oneOf": [{"$ref": f"#/$defs/{document['kind']}"}]}
+    jsonschema.validate(document, one)
 
 
 def test_a_model_travels_signed_and_only_so(
