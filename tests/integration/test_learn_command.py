@@ -6,11 +6,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 from tests.unit.learning.organisation import REGISTRY, START, Organisation
 
 from layerproof.cli.main import run
 from layerproof.model.event import Event
+from layerproof.report.output_schema import output_schema
 from layerproof.store.index import SqlIndex
 from layerproof.store.sqlite import SqliteExecutor
 
