@@ -69,7 +69,9 @@ def train(
     if card is not None:
         card.write_text("\n".join(card_lines(document)) + "\n", encoding="utf-8")
     if app.json:
-        app.emit([_document("LearnedModel", document)])
+        from layerproof.report.learned import model_document
+
+        app.emit([model_document(document)])
     elif not app.quiet:
         for line in card_lines(document):
             click.echo(line)
@@ -105,7 +107,9 @@ def evaluate(app: App, seed: int, until: str | None, ablations: bool) -> int:
             click.echo(f"{name}: too few pushes, or nothing to learn from")
             continue
         if app.json:
-            app.emit([_document("LearnedEvaluation", {
+            from layerproof.report.learned import evaluation_document
+
+            app.emit([evaluation_document({
                 "features": name, "pushes": found.pushes, "realisedRate": found.realised,
                 "recallOfSwapped": found.swapped, "abstained": found.abstained,
                 "scoringMilliseconds": found.milliseconds[1],
@@ -172,7 +176,9 @@ def status(app: App, shows_card: bool) -> int:
     waiting = sum(item.state == "waiting" for item in suggestions(app.index))
     document["suggestionsWaiting"] = waiting
     if app.json:
-        app.emit([_document("LearnedStatus", document)])
+        from layerproof.report.learned import status_document
+
+        app.emit([status_document(document)])
         return 0
     if roles[CHAMPION] is None:
         click.echo("no model is in use: learned trust abstains, whatever is asked")
@@ -320,7 +326,9 @@ def suggestions(app: App, everything: bool) -> int:
     if app.json:
         import msgspec
 
-        app.emit(_document("Suggestion", msgspec.to_builtins(item)) for item in found)
+        from layerproof.report.learned import suggestion_document
+
+        app.emit(suggestion_document(msgspec.to_builtins(item)) for item in found)
         return 0
     for item in found:
         click.echo(
@@ -418,12 +426,6 @@ def _shadow_lines(shadow: Shadow) -> list[str]:
     if drift:
         lines.append("drift: " + ", ".join(f"{name} {value:.2f}" for name, value in drift))
     return lines or ["no push since it was trained"]
-
-
-def _document(kind: str, keys: dict[str, Any]) -> dict[str, Any]:
-    from layerproof.report.documents import API_VERSION
-
-    return {"apiVersion": API_VERSION, "kind": kind, **keys}
 
 
 def _options(rate: float, maturity_days: int) -> TrainingOptions:

@@ -1,6 +1,6 @@
 """What the learned model says of an image, for people and for programs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from layerproof.model.learned import Assessment, Scored
@@ -44,6 +44,26 @@ def assessment_document(reference: str, said: Assessment) -> dict[str, Any]:
             for part in said.parts
         ],
     }
+
+
+def model_document(card: Mapping[str, Any]) -> dict[str, Any]:
+    """A model card."""
+    return {"apiVersion": API_VERSION, "kind": "LearnedModel", **card}
+
+
+def evaluation_document(keys: Mapping[str, Any]) -> dict[str, Any]:
+    """What a model with some kinds of metadata would be worth."""
+    return {"apiVersion": API_VERSION, "kind": "LearnedEvaluation", **keys}
+
+
+def status_document(keys: Mapping[str, Any]) -> dict[str, Any]:
+    """Which models there are, and how they did."""
+    return {"apiVersion": API_VERSION, "kind": "LearnedStatus", **keys}
+
+
+def suggestion_document(keys: Mapping[str, Any]) -> dict[str, Any]:
+    """An image that might be declared trusted."""
+    return {"apiVersion": API_VERSION, "kind": "Suggestion", **keys}
 
 
 def assessment_lines(reference: str, said: Assessment) -> Iterator[str]:
