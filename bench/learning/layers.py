@@ -1,0 +1,185 @@
+"""Track B: real layers. Debian by mmdebstrap, Alpine's root file systems, and what apt, pip and npm
+install on them; among them the honest layers that look like attacks.
+
+A recipe is the lower part of an image: everything but the application on top, which changes with
+every push. Layers come from the builder of the speed benchmark (`images`) and are kept in its
+cache; a Go program and the result of a `curl | sh` are made here.
+"""
+
+import gzip
+import hashlib
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from images import LayerStore, Step, Tree, build_layers
+
+from layerproof.testing.images import BuiltLayer, File, Symlink, layer
+
+DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
+SLIM = Step("base", ("slim",))
+RELEASED = Step("base", ("released",))
+PYTHON = Step("apt", ("ca-certificates", "curl", "python3"))
+NODE = Step("apt", ("nodejs",))
+FLASK = Step("pip", ("flask", "requests", "gunicorn"))
+EXPRESS = Step("npm", ("srv/web", "express", "lodash", "axios"))
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """The lower layers of an image. `base`, `steps`: what is built with a package manager, on
+    Debian; or the name of an Alpine release. `extra`: a layer that is made here."""
+
+    name: str
+    language: str  # of the application on top: python, node, shell or go
+    steps: tuple[Step, ...] = ()
+    alpine: str = ""
+    extra: str = ""
+    hard: str = ""  # why an honest layer of it looks like an attack; empty: it does not
+
+
+RECIPES: tuple[Recipe, ...] = (
+    Recipe("flask", "python", (SLIM, PYTHON, FLASK)),
+    Recipe("django", "python", (SLIM, PYTHON, Step("pip", ("django", "redis", "celery")))),
+    Recipe("scripts", "python", (SLIM, PYTHON, Step("pip", ("pyyaml", "jinja2", "click", "rich")))),
+    Recipe("express", "node", (SLIM, NODE, EXPRESS)),
+    Recipe("fastify", "node", (SLIM, NODE, Step("npm", ("srv/web", "fastify", "pino")))),
+    Recipe("nginx", "shell", (SLIM, Step("apt", ("nginx-light",)))),
+    Recipe("redis", "shell", (SLIM, Step("apt", ("redis-server",)))),
+    Recipe("git", "shell", (SLIM, Step("apt", ("git", "perl")))),
+    Recipe("alpine-shell", "shell", alpine="3.20.3"),
+    Recipe("alpine-old", "shell", alpine="3.16.9"),
+    Recipe("alpine-go", "go", alpine="3.20.3", extra="go"),
+    # honest, and hard to tell from an attack
+    Recipe("sudo-cron", "shell", (SLIM, Step("apt", ("sudo", "cron"))), hard="sudo and cron"),
+    Recipe("sshd", "shell", (SLIM, Step("apt", ("openssh-server",))), hard="sshd"),
+    Recipe("packed", "go", (SLIM,), extra="packed", hard="packed Go binary"),
+    Recipe("installer", "python", (SLIM, PYTHON), extra="installer", hard="curl | sh"),
+)
+# The next release of the base: what every Debian recipe changes to at some time.
+UPGRADED: Mapping[Step, tuple[Step, ...]] = {SLIM: (RELEASED, Step("upgrade", ()))}
+
+
+def upgraded(recipe: Recipe) -> Recipe:
+    """The recipe on the next release of its base."""
+    if recipe.alpine:
+        newer = {"3.16.9": "3.20.3"}.get(recipe.alpine, recipe.alpine)
+        return Recipe(recipe.name, recipe.language, (), newer, recipe.extra, recipe.hard)
+    steps = (*UPGRADED[SLIM], *recipe.steps[1:])
+    return Recipe(recipe.name, recipe.language, steps, "", recipe.extra, recipe.hard)
+
+
+class LayerShop:
+    """Finished layers of recipes, kept below `folder`."""
+
+    def __init__(self, folder: Path, say: IO[str] = sys.stderr) -> None:
+        self._folder = folder
+        self._say = say
+        self._store = LayerStore(folder / "layers")
+        self._tree = Tree(folder / "work" / "learning-root")
+        self._read: dict[str, BuiltLayer] = {}
+
+    def close(self) -> None:
+        """Free the disk that the tree took; the layers stay."""
+        self._tree.drop()
+
+    def layers(self, recipe: Recipe) -> tuple[BuiltLayer, ...]:
+        """Lowest first. Raises images.BuildError."""
+        found = list(self._alpine(recipe.alpine) if recipe.alpine else self._debian(recipe.steps))
+        if recipe.extra:
+            found.append(self._extra(recipe.extra))
+        return tuple(found)
+
+    def _debian(self, steps: Sequence[Step]) -> Iterator[BuiltLayer]:
+        for built in build_layers(steps, self._store, self._tree, self._say):
+            if built.diff_id not in self._read:
+                blob = built.file.read_bytes()
+                self._read[built.diff_id] = BuiltLayer(
+                    gzip.decompress(blob), blob, "gzip", f"RUN {built.step.command}"
+                )
+            yield self._read[built.diff_id]
+
+    def _alpine(self, release: str) -> Iterator[BuiltLayer]:
+        if release not in self._read:
+            file = DATA / "images" / f"alpine-minirootfs-{release}-x86_64.tar.gz"
+            blob = file.read_bytes()
+            said = f"ADD {file.name} / # buildkit"
+            self._read[release] = BuiltLayer(gzip.decompress(blob), blob, "gzip", said)
+        yield self._read[release]
+
+    def _extra(self, kind: str) -> BuiltLayer:
+        if kind not in self._read:
+            self._read[kind] = EXTRAS[kind](self._folder)
+        return self._read[kind]
+
+
+# --- layers made here ----------------------------------------------------------------------------
+
+_GO = """package main
+
+import (
+	_ "embed"
+	"fmt"
+	"net/http"
+)
+
+//go:embed payload
+var payload []byte
+
+func main() {
+	http.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, len(payload)) })
+	_ = http.ListenAndServe("127.0.0.1:8080", nil)
+}
+"""
+_INSTALLER = b"""#!/bin/sh
+# Installs the tool into /usr/local. Fetched and run by: curl -fsSL https://get.tool.example | sh
+set -eu
+target=/usr/local/bin
+curl -fsSL "https://get.tool.example/tool-$(uname -m).tar.gz" | tar -xzC "$target"
+chmod 755 "$target/tool"
+"""
+
+
+def go_program(folder: Path, payload: bytes) -> bytes:
+    """A small web server, stripped, with `payload` inside; kept by what it is made of."""
+    key = hashlib.sha256(_GO.encode() + payload).hexdigest()[:16]
+    kept = folder / "go" / key
+    if not kept.exists():
+        source = folder / "go" / f"{key}.src"
+        source.mkdir(parents=True, exist_ok=True)
+        (source / "main.go").write_text(_GO)
+        (source / "payload").write_bytes(payload)
+        (source / "go.mod").write_text("module server.example\n\ngo 1.18\n")
+        flags = ["-trimpath", "-ldflags=-s -w -buildid="]
+        subprocess.run(
+            ["go", "build", *flags, "-o", str(kept), "."], cwd=source, check=True, timeout=600
+        )
+    return kept.read_bytes()
+
+
+def _go(folder: Path) -> BuiltLayer:
+    program = go_program(folder, b"none")
+    return layer({"usr/local/bin/server": File(program, mode=0o755)}, created_by="COPY server /")
+
+
+def _packed(folder: Path) -> BuiltLayer:
+    # As packers leave a program: a loader, and a body that cannot be told from noise.
+    inner = gzip.compress(go_program(folder, b"none"), mtime=0)
+    program = go_program(folder, inner)
+    return layer({"usr/local/bin/agent": File(program, mode=0o755)}, created_by="COPY agent /")
+
+
+def _installer(folder: Path) -> BuiltLayer:
+    tool = go_program(folder, b"tool")
+    tree = {
+        "tmp/install.sh": File(_INSTALLER, mode=0o755),
+        "usr/local/bin/tool": File(tool, mode=0o755),
+        "usr/local/bin/t": Symlink("tool"),
+    }
+    return layer(tree, created_by="RUN curl -fsSL https://get.tool.example | sh")
+
+
+EXTRAS = {"go": _go, "packed": _packed, "installer": _installer}
