@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import IO
 
 from images import LayerStore, Step, Tree, build_layers
+from learning.prepared import Prepared
 
-from layerproof.testing.images import BuiltLayer, File, Symlink, layer
+from layerproof.testing.images import File, Symlink
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 SLIM = Step("base", ("slim",))
@@ -80,37 +81,37 @@ class LayerShop:
         self._say = say
         self._store = LayerStore(folder / "layers")
         self._tree = Tree(folder / "work" / "learning-root")
-        self._read: dict[str, BuiltLayer] = {}
+        self._read: dict[str, Prepared] = {}
 
     def close(self) -> None:
         """Free the disk that the tree took; the layers stay."""
         self._tree.drop()
 
-    def layers(self, recipe: Recipe) -> tuple[BuiltLayer, ...]:
+    def layers(self, recipe: Recipe) -> tuple[Prepared, ...]:
         """Lowest first. Raises images.BuildError."""
         found = list(self._alpine(recipe.alpine) if recipe.alpine else self._debian(recipe.steps))
         if recipe.extra:
             found.append(self._extra(recipe.extra))
         return tuple(found)
 
-    def _debian(self, steps: Sequence[Step]) -> Iterator[BuiltLayer]:
+    def _debian(self, steps: Sequence[Step]) -> Iterator[Prepared]:
         for built in build_layers(steps, self._store, self._tree, self._say):
             if built.diff_id not in self._read:
                 blob = built.file.read_bytes()
-                self._read[built.diff_id] = BuiltLayer(
-                    gzip.decompress(blob), blob, "gzip", f"RUN {built.step.command}"
+                self._read[built.diff_id] = Prepared.of(
+                    gzip.decompress(blob), f"RUN {built.step.command}", blob
                 )
             yield self._read[built.diff_id]
 
-    def _alpine(self, release: str) -> Iterator[BuiltLayer]:
+    def _alpine(self, release: str) -> Iterator[Prepared]:
         if release not in self._read:
             file = DATA / "images" / f"alpine-minirootfs-{release}-x86_64.tar.gz"
             blob = file.read_bytes()
             said = f"ADD {file.name} / # buildkit"
-            self._read[release] = BuiltLayer(gzip.decompress(blob), blob, "gzip", said)
+            self._read[release] = Prepared.of(gzip.decompress(blob), said, blob)
         yield self._read[release]
 
-    def _extra(self, kind: str) -> BuiltLayer:
+    def _extra(self, kind: str) -> Prepared:
         if kind not in self._read:
             self._read[kind] = EXTRAS[kind](self._folder)
         return self._read[kind]
@@ -160,26 +161,26 @@ def go_program(folder: Path, payload: bytes) -> bytes:
     return kept.read_bytes()
 
 
-def _go(folder: Path) -> BuiltLayer:
+def _go(folder: Path) -> Prepared:
     program = go_program(folder, b"none")
-    return layer({"usr/local/bin/server": File(program, mode=0o755)}, created_by="COPY server /")
+    return Prepared.of_tree({"usr/local/bin/server": File(program, mode=0o755)}, "COPY server /")
 
 
-def _packed(folder: Path) -> BuiltLayer:
+def _packed(folder: Path) -> Prepared:
     # As packers leave a program: a loader, and a body that cannot be told from noise.
     inner = gzip.compress(go_program(folder, b"none"), mtime=0)
     program = go_program(folder, inner)
-    return layer({"usr/local/bin/agent": File(program, mode=0o755)}, created_by="COPY agent /")
+    return Prepared.of_tree({"usr/local/bin/agent": File(program, mode=0o755)}, "COPY agent /")
 
 
-def _installer(folder: Path) -> BuiltLayer:
+def _installer(folder: Path) -> Prepared:
     tool = go_program(folder, b"tool")
     tree = {
         "tmp/install.sh": File(_INSTALLER, mode=0o755),
         "usr/local/bin/tool": File(tool, mode=0o755),
         "usr/local/bin/t": Symlink("tool"),
     }
-    return layer(tree, created_by="RUN curl -fsSL https://get.tool.example | sh")
+    return Prepared.of_tree(tree, "RUN curl -fsSL https://get.tool.example | sh")
 
 
 EXTRAS = {"go": _go, "packed": _packed, "installer": _installer}
