@@ -83,6 +83,22 @@ def gather(
     )
 
 
+def layers_of(index: Index, image: Image) -> tuple[LayerFacts, ...]:
+    """What the layers are and do, without who pushed them and without anything about trust."""
+    chains = index.chains([layer.chain_id for layer in image.layers])
+    diff_ids = {layer.diff_id for layer in image.layers}
+    facts, summaries = index.layer_facts(diff_ids), index.contents_summaries(diff_ids)
+    scripts = _brought(image, index.scripts(diff_ids))
+    return tuple(
+        replace(
+            _layer(layer, chain, facts, decode=True),
+            scripts=scripts[layer.position],
+            skipped=summaries[layer.diff_id].skipped if layer.diff_id in summaries else (),
+        )
+        for layer, chain in zip(image.layers, chains, strict=True)
+    )
+
+
 def _sure_base(image: Image, active: Collection[TrustRecord]) -> int:
     """How many layers are below the highest top of a trusted image. A layer that a trusted image
     merely contains may still be judged here: it is above the base when that image is not below."""

@@ -1,0 +1,57 @@
+"""Scores in words: what spoke for and against, and what would have to be different."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from layerproof.learning.features import Feature, Row, least
+from layerproof.learning.trees import Scorer
+from layerproof.model.learned import Reason, Scored
+
+_CLEAR = 1e-9  # contributions below are none
+
+
+def explained(part: Scored, row: Row, scorer: Scorer, features: Sequence[Feature]) -> Scored:
+    """With the contributions of its row at its worst, the ones against first."""
+    constant, parts = scorer.contributions(row.low)
+    reasons = tuple(
+        Reason(
+            feature=features[column].name,
+            kind=features[column].kind,
+            value=row.low[column],
+            contribution=contribution,
+            words=worded(features[column], row.low[column], unknown=_unknown(row, column)),
+        )
+        for column, contribution in sorted(parts.items(), key=lambda item: (item[1], item[0]))
+        if abs(contribution) > _CLEAR
+    )
+    return replace(part, reasons=reasons, constant=constant)
+
+
+def worded(feature: Feature, value: int, *, unknown: bool = False) -> str:
+    """A value of a feature, as people read it."""
+    if unknown:
+        return feature.words.format("not known")
+    if feature.exact and feature.top == 1:
+        return feature.words.format("yes" if value else "no")
+    more = " or more" if value == feature.top else ""
+    return feature.words.format(f"{least(value, feature)}{more}")
+
+
+def what_if(row: Row, scorer: Scorer, features: Sequence[Feature], bar: float) -> str:
+    """The smallest change of one feature after which the row would reach `bar`; "" if none does."""
+    found: list[tuple[int, int, str]] = []
+    for column, feature in enumerate(features):
+        value = row.low[column]
+        steps = range(value + 1, feature.top + 1) if feature.up else range(value - 1, -1, -1)
+        for wanted in steps:
+            changed = (*row.low[:column], wanted, *row.low[column + 1 :])
+            if scorer.trust(scorer.raw(changed)) >= bar:
+                found.append((abs(wanted - value), column, worded(feature, wanted)))
+                break
+    if not found:
+        return ""
+    return f"trusted if: {min(found)[2]}"
+
+
+def _unknown(row: Row, column: int) -> bool:
+    return row.low[column] != row.high[column]

@@ -1,0 +1,125 @@
+"""LightGBM, held to what the model may be: monotone, small, the same again for the same rows.
+
+LightGBM 4 "Parameters": `monotone_constraints` with method `basic`, `deterministic`,
+`force_row_wise`, `num_threads=1`, `use_missing=false`. What it made is read from `dump_model`, turned
+into `learning.model.Tree`, and proved; its own file formats are not used.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from layerproof.errors import ModelError, UsageError
+from layerproof.learning.features import Feature
+from layerproof.learning.model import Tree
+from layerproof.learning.monotone import violations
+from layerproof.training.options import TrainingOptions
+from layerproof.training.walk import Table
+
+
+def boost(
+    table: Table,
+    features: Sequence[Feature],
+    columns: Sequence[int],
+    seed: int,
+    options: TrainingOptions,
+) -> tuple[float, list[Tree]]:
+    """Bias and trees; no trees where the rows tell nothing apart. Raises ModelError if a tree is not
+    monotone, UsageError where LightGBM is not installed."""
+    if len(table) < 8 or len(set(table.labels)) < 2 or not columns:
+        return 0.0, []
+    try:
+        import lightgbm
+    except ImportError as error:
+        raise UsageError(
+            "LightGBM is not installed",
+            where="learn train",
+            remedy='install it: pip install "layerproof[learn]"',
+        ) from error
+    weights = np.array(table.weights, np.float64)
+    labels = np.frombuffer(bytes(table.labels), np.uint8)
+    for label in (0, 1):
+        weights[labels == label] /= weights[labels == label].sum()
+    weights *= len(table) / 2
+    data = lightgbm.Dataset(
+        table.rows()[:, list(columns)].astype(np.float64),
+        label=labels,
+        weight=weights,
+        params={"max_bin": 15, "min_data_in_bin": 1, "verbosity": -1, "feature_pre_filter": False},
+    )
+    booster = lightgbm.train(
+        {
+            "objective": "binary",
+            "boost_from_average": False,
+            "learning_rate": 0.2,
+            "num_leaves": options.leaves,
+            "min_data_in_leaf": max(3, min(40, len(table) // 100)),
+            "lambda_l2": 2.0,
+            "feature_fraction": 0.6,
+            "monotone_constraints": [1 if features[c].up else -1 for c in columns],
+            "monotone_constraints_method": "basic",
+            "max_bin": 15,
+            "min_data_in_bin": 1,
+            "use_missing": False,
+            "deterministic": True,
+            "force_row_wise": True,
+            "num_threads": 1,
+            "seed": seed,
+            "verbosity": -1,
+        },
+        data,
+        num_boost_round=options.trees,
+    )
+    dumped: Any = booster.dump_model()
+    bias, trees = 0.0, []
+    for info in dumped["tree_info"]:
+        root = info["tree_structure"]
+        if "split_feature" not in root:
+            bias += float(root["leaf_value"])
+            continue
+        trees.append(_tree(root, columns))
+    for tree in trees:
+        for column in violations(tree, features):
+            raise ModelError(
+                f"training gave a tree that is not monotone in {features[column].name}",
+                remedy="a defect: please report it; the model in use stays",
+            )
+    return bias, trees
+
+
+def _tree(root: dict[str, Any], columns: Sequence[int]) -> Tree:
+    nodes: list[dict[str, Any]] = []
+    todo = [root]
+    while todo:  # breadth first: children stand behind their parents
+        node = todo.pop(0)
+        nodes.append(node)
+        for side in ("left_child", "right_child"):
+            if "split_feature" in node[side]:
+                todo.append(node[side])
+    number = {id(node): at for at, node in enumerate(nodes)}
+    leaves: list[float] = []
+
+    def child(node: dict[str, Any]) -> int:
+        if "split_feature" in node:
+            return number[id(node)]
+        leaves.append(_rounded(node["leaf_value"]))
+        return ~(len(leaves) - 1)
+
+    left, right = [], []
+    for node in nodes:
+        left.append(child(node["left_child"]))
+        right.append(child(node["right_child"]))
+    return Tree(
+        features=[columns[node["split_feature"]] for node in nodes],
+        thresholds=[int(np.floor(node["threshold"])) for node in nodes],
+        left=left,
+        right=right,
+        means=[_rounded(node["internal_value"]) for node in nodes],
+        leaves=leaves,
+    )
+
+
+def _rounded(value: float) -> float:
+    """Nine digits: the file stays small. Rounding keeps the order, so trees stay monotone."""
+    return float(round(float(value), 9))

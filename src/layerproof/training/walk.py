@@ -1,0 +1,217 @@
+"""One walk through history: rows for training, from each event and what was known before it.
+
+1. The first part of the events only makes history. Nothing is learned from a history that nobody
+   could have known yet.
+2. A push is learned from as real once it is older than the maturity and undisputed, or confirmed.
+   The newest pushes are therefore unlabelled, and are left out.
+3. Of a disputed push the layer that was withdrawn is a negative of contents; the push is left out
+   of context, because who pushed it may have meant no harm.
+4. The last part of the time makes the calibration block, on which nothing is trained.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import numpy as np
+
+from layerproof.engine.cases import CaseReader, Judgement, timeline
+from layerproof.engine.ports import Index
+from layerproof.learning.context import context_row, group_of
+from layerproof.learning.contents import contents_rows
+from layerproof.learning.features import CONTENTS, CONTEXT
+from layerproof.learning.history import Case, History
+from layerproof.learning.profile import Profile
+from layerproof.model.event import Event, EventKind
+from layerproof.training.options import TrainingOptions
+from layerproof.training.swaps import Swaps
+
+_REMEMBERED = 2_000  # events and layers that axes are exchanged with
+_KNOWN_SHARE = 0.1  # of the layers that were here before, so many are learned from
+_CONFIRMED = 2.0  # weight of a confirmed push, beside 1 of one that nobody disputed
+
+
+@dataclass(slots=True)
+class Table:
+    """Rows of one part, as bytes: a value is a byte."""
+
+    width: int
+    data: bytearray = field(default_factory=bytearray)
+    labels: bytearray = field(default_factory=bytearray)  # 1: real
+    weights: list[float] = field(default_factory=list)
+
+    def add(self, row: tuple[int, ...], label: int, weight: float) -> None:
+        """One row."""
+        self.data.extend(row)
+        self.labels.append(label)
+        self.weights.append(weight)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def rows(self) -> "np.ndarray[tuple[int, int], np.dtype[np.uint8]]":
+        """All of them, one per line."""
+        return np.frombuffer(bytes(self.data), np.uint8).reshape(-1, self.width)
+
+
+@dataclass(slots=True)
+class Block:
+    """Rows of a part of the time."""
+
+    context: Table = field(default_factory=lambda: Table(len(CONTEXT)))
+    contents: Table = field(default_factory=lambda: Table(len(CONTENTS)))
+
+
+@dataclass(frozen=True, slots=True)
+class Good:
+    """A known-good push of the calibration block: its rows at their worst, its class."""
+
+    group: str
+    context: tuple[int, ...]
+    contents: tuple[tuple[int, ...], ...]
+
+
+@dataclass(slots=True)
+class Walked:
+    """What a walk gave."""
+
+    history: History
+    fit: Block = field(default_factory=Block)
+    calibration: Block = field(default_factory=Block)
+    good: list[Good] = field(default_factory=list)
+    events: int = 0
+
+
+def walk(index: Index, until: datetime, seed: int, options: TrainingOptions) -> Walked:
+    """See the module. The history is that of `until`."""
+    return _Walk(index, until, seed, options).run()
+
+
+class _Walk:
+    def __init__(
+        self, index: Index, until: datetime, seed: int, options: TrainingOptions
+    ) -> None:
+        self._until, self._options = until, options
+        self._reader = CaseReader(index)
+        self._steps = list(timeline(index, until))
+        self._swaps = Swaps(seed)
+        self._others: deque[Case] = deque(maxlen=_REMEMBERED)
+        self._layers: deque[Profile] = deque(maxlen=_REMEMBERED)
+        self._confirmed: set[str] = set()
+        self._trusted = {
+            s.manifest_digest for s in self._steps if isinstance(s, Judgement) and s.trusted
+        }
+        self._denied: dict[str, set[str]] = {}
+        for step in self._steps:
+            if isinstance(step, Judgement) and not step.trusted:
+                chains = self._denied.setdefault(step.manifest_digest, set())
+                chains.add(step.chain_id or "")
+        self._cases: dict[str, list[Case]] = {d: [] for d in self._denied}
+        self.walked = Walked(History(options.maturity_days))
+
+    def run(self) -> Walked:
+        history = self.walked.history
+        pushes = [
+            s.at for s in self._steps if isinstance(s, Event) and s.kind is EventKind.PUSH
+        ]
+        warm, calibrate_from = self._bounds(pushes)
+        ripe = self._until - timedelta(days=self._options.maturity_days)
+        seen = 0
+        for step in self._steps:
+            if isinstance(step, Judgement):
+                self._judge(step)
+                continue
+            case = self._reader.case(step)
+            self.walked.events += 1
+            history.advance(step.at.timestamp())
+            if step.kind is EventKind.PUSH:
+                seen += 1
+                if seen > warm:
+                    self._learn(case, step.at >= calibrate_from, step.at < ripe)
+                self._remember(case)
+            digest = step.manifest_digest
+            history.observe(case, confirmed=digest is not None and digest in self._confirmed)
+        history.advance(self._until.timestamp())
+        return self.walked
+
+    def _bounds(self, pushes: list[datetime]) -> tuple[int, datetime]:
+        """How many pushes warm up, and where the calibration block begins."""
+        options = self._options
+        most = options.most_rows // (1 + options.negatives)
+        warm = max(int(len(pushes) * options.warm_up), len(pushes) - most)
+        left = pushes[warm:]
+        at = int(len(left) * (1 - options.calibration_share))
+        return warm, left[at] if at < len(left) else self._until
+
+    def _judge(self, step: Judgement) -> None:
+        digest = step.manifest_digest
+        if step.trusted:
+            self._confirmed.add(digest)
+            self.walked.history.confirm(digest)
+        else:
+            self.walked.history.dispute(digest, self._cases.get(digest, ()))
+
+    def _remember(self, case: Case) -> None:
+        self._others.append(case)
+        self._layers.extend(self._novel(case))
+        digest = case.occasion.manifest_digest
+        if digest is not None and digest in self._cases:
+            self._cases[digest].append(case)
+
+    def _novel(self, case: Case) -> Iterator[Profile]:
+        """The layers that this push is about: those that were not here before, or the top one."""
+        rows = contents_rows(self.walked.history, case) if case.profiles else ()
+        new = [p for p, row in zip(case.profiles, rows, strict=False) if p and not row.low[0]]
+        top = case.profiles[-1] if case.profiles else None
+        yield from new or ([top] if top else [])
+
+    def _learn(self, case: Case, calibrates: bool, is_ripe: bool) -> None:
+        digest = case.occasion.manifest_digest
+        block = self.walked.calibration if calibrates else self.walked.fit
+        denied = self._denied.get(digest) if digest is not None else None
+        if denied is not None:
+            self._learn_denied(case, denied, block)
+            return
+        trusted = digest is not None and digest in self._trusted
+        if not is_ripe and not trusted:
+            return
+        weight = _CONFIRMED if trusted else 1.0
+        context = context_row(self.walked.history, case.occasion)
+        contents = contents_rows(self.walked.history, case) if case.profiles else ()
+        block.context.add(context.low, 1, weight)
+        for _ in range(self._options.negatives):
+            others = [self._others[self._pick(self._others)].occasion] if self._others else []
+            swapped = self._swaps.occasion(self.walked.history, case.occasion, others)
+            row = context_row(self.walked.history, swapped)
+            block.context.add(row.low, 0, weight / self._options.negatives)
+        self._learn_contents(case, weight, block)
+        if calibrates:
+            group = group_of(self.walked.history, case.occasion)
+            rows = tuple(row.low for row in contents)
+            self.walked.good.append(Good(group, context.low, rows))
+
+    def _pick(self, choices: deque[Case] | deque[Profile]) -> int:
+        return int(self._swaps.chance() * len(choices))
+
+    def _learn_contents(self, case: Case, weight: float, block: Block) -> None:
+        history = self.walked.history
+        for profile, row in zip(case.profiles, contents_rows(history, case), strict=False):
+            if profile is None or (row.low[0] and self._swaps.chance() > _KNOWN_SHARE):
+                continue
+            block.contents.add(row.low, 1, weight)
+        for profile in self._novel(case):
+            for _ in range(self._options.negatives):
+                others = [self._layers[self._pick(self._layers)]] if self._layers else []
+                made = self._swaps.profile(profile, others)
+                config = case.config
+                if self._swaps.chance() < 0.15:
+                    config = self._swaps.config(config)
+                row = contents_rows(history, Case(case.occasion, (made,), config))[0]
+                block.contents.add(row.low, 0, weight / self._options.negatives)
+
+    def _learn_denied(self, case: Case, chains: set[str], block: Block) -> None:
+        rows = contents_rows(self.walked.history, case) if case.profiles else ()
+        for profile, row in zip(case.profiles, rows, strict=False):
+            if profile is not None and profile.chain in chains:
+                block.contents.add(row.low, 0, _CONFIRMED)
