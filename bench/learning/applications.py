@@ -19,6 +19,7 @@ from learning.prepared import Prepared
 from layerproof.testing.images import File, Node, Symlink, Whiteout
 
 UNUSUAL = 0.10  # pushes that begin to do something that this application did not do before
+MOST_SOURCES = 14
 _ELF = b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x03\x00\x3e\x00\x01\x00\x00\x00"
 ADDED_PACKAGES = ("attrs", "urllib3", "tomli", "orjson", "six", "pytz", "idna", "certifi", "packaging")
 
@@ -50,7 +51,7 @@ def library(chance: random.Random, size: int) -> bytes:
 def source_texts() -> tuple[bytes, ...]:
     """Real source files of ordinary size, of the Python that runs this."""
     folder = Path(sysconfig.get_path("stdlib"))
-    files = sorted(file for file in folder.glob("*.py") if 2_000 <= file.stat().st_size <= 40_000)
+    files = sorted(file for file in folder.glob("*.py") if 1_000 <= file.stat().st_size <= 9_000)
     return tuple(file.read_bytes() for file in files)
 
 
@@ -208,7 +209,7 @@ class Application:
 
     def _change(self) -> None:
         known = sorted(self._sources)
-        if known and self.chance.random() < 0.8:
+        if known and (len(known) >= MOST_SOURCES or self.chance.random() < 0.8):
             path = self.chance.choice(known)
         else:
             ending = {"python": "py", "node": "js", "go": "tmpl", "shell": "sh"}

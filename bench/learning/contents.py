@@ -14,7 +14,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import IO
 
 from learning import content_attacks, context_attacks
@@ -25,7 +24,6 @@ from learning.layers import RECIPES, LayerShop, Recipe, upgraded
 from learning.metadata import REGISTRY, read_log
 from learning.prepared import Picture, PictureSource, Prepared
 
-from layerproof.analysis.current import CURRENT
 from layerproof.analysis.registry import dispatch
 from layerproof.cli.progress import Silent
 from layerproof.engine.indexer import Indexer
@@ -75,6 +73,7 @@ class Scenario:
     index: Index
     shop: LayerShop
     repositories: int = 40
+    recipes: Sequence[Recipe] = RECIPES
     say: IO[str] = sys.stderr
     events: list[Event] = field(default_factory=list)
     notes: dict[str, str] = field(default_factory=dict)  # by identity of an event
@@ -83,12 +82,8 @@ class Scenario:
 
     def fill(self) -> None:
         """Make and index the honest pushes. Layers and images that are there are not read again."""
-        for recipe in RECIPES:
-            for version in (recipe, upgraded(recipe)):
-                self.shop.layers(version)
         pushes = self._stream()
-        bases = list(self._bases())
-        for event, build in bases:
+        for event, build in self._bases():
             self._take(event, build)
         apps: dict[str, Application] = {}
         for number, event in enumerate(pushes):
@@ -109,7 +104,7 @@ class Scenario:
         fitting = sorted(n for n, count in pushes.items() if 50 <= count <= 200)
         chosen = sorted(random.Random("repositories").sample(fitting, self.repositories))
         for number, name in enumerate(chosen):
-            self._recipes[name] = RECIPES[number % len(RECIPES)]
+            self._recipes[name] = self.recipes[number % len(self.recipes)]
         return [event for event in later if event.repository in self._recipes]
 
     _recipes: dict[str, Recipe] = field(default_factory=dict)
@@ -128,7 +123,7 @@ class Scenario:
     def _bases(self) -> Iterator[tuple[Event, Build]]:
         """The platform team's pushes."""
         seen: set[str] = set()
-        for recipe in RECIPES:
+        for recipe in self.recipes:
             for version, at in ((recipe, BEGINS), (upgraded(recipe), NEXT_BASE)):
                 height = 1 if version.alpine else len(version.steps) - len(recipe.steps) + 1
                 lower = self.shop.layers(version)[:height]
@@ -182,8 +177,7 @@ class Scenario:
 def foreign_bases(scenario: Scenario) -> Kit:
     """Bases that the organisation never used: an old Alpine, and honest ones with one file more."""
     shop = scenario.shop
-    names = ("alpine-shell", "alpine-old", "flask")
-    honest = [shop.layers(r)[0] for r in RECIPES if r.name in names]
+    honest = list({layer.diff_id: layer for layer in map(shop.base, scenario.recipes)}.values())
     marked = [
         Prepared.of(_one_more(base.tar, n), base.created_by) for n, base in enumerate(honest)
     ]
@@ -253,13 +247,3 @@ def track_c(scenario: Scenario, seed: int, per_family: int = 20) -> tuple[Track,
     cases = sorted([*honest, *attacks], key=lambda case: (case.event.at, case.event.identity))
     track = Track("C", scenario.index, scenario.events, cases, STARTS, has_contents=True)
     return track, sorted(known, key=lambda case: (case.event.at, case.event.identity))
-
-
-def analysers() -> str:
-    """What the index was made with."""
-    return CURRENT
-
-
-def scenario_in(folder: Path, index: Index, repositories: int = 40) -> Scenario:
-    """With the layers kept below `folder`. Nothing is filled yet."""
-    return Scenario(index, LayerShop(folder), repositories)

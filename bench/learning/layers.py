@@ -45,11 +45,8 @@ class Recipe:
 RECIPES: tuple[Recipe, ...] = (
     Recipe("flask", "python", (SLIM, PYTHON, FLASK)),
     Recipe("django", "python", (SLIM, PYTHON, Step("pip", ("django", "redis", "celery")))),
-    Recipe("scripts", "python", (SLIM, PYTHON, Step("pip", ("pyyaml", "jinja2", "click", "rich")))),
     Recipe("express", "node", (SLIM, NODE, EXPRESS)),
-    Recipe("fastify", "node", (SLIM, NODE, Step("npm", ("srv/web", "fastify", "pino")))),
     Recipe("nginx", "shell", (SLIM, Step("apt", ("nginx-light",)))),
-    Recipe("redis", "shell", (SLIM, Step("apt", ("redis-server",)))),
     Recipe("git", "shell", (SLIM, Step("apt", ("git", "perl")))),
     Recipe("alpine-shell", "shell", alpine="3.20.3"),
     Recipe("alpine-old", "shell", alpine="3.16.9"),
@@ -93,6 +90,11 @@ class LayerShop:
         if recipe.extra:
             found.append(self._extra(recipe.extra))
         return tuple(found)
+
+    def base(self, recipe: Recipe) -> Prepared:
+        """The lowest layer alone."""
+        found = self._alpine(recipe.alpine) if recipe.alpine else self._debian(recipe.steps[:1])
+        return next(found)
 
     def _debian(self, steps: Sequence[Step]) -> Iterator[Prepared]:
         for built in build_layers(steps, self._store, self._tree, self._say):
