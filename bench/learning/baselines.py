@@ -4,15 +4,16 @@ Each answers with the share of its own test that a push passes, 1 for all of it;
 yes or no. What was accepted before counts as known at once, as such lists are kept in practice.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from learning.axes import CONTENTS, CONTEXT, NOVELTIES, ContentAxes, context_axes, images_of
+from learning.axes import CONTEXT, NOVELTIES, ContentAxes, context_axes, images_of
 from learning.cases import Case, Score, Track
 from learning.history import History, walk
 
+from layerproof.model.digest import ChainId, Digest
 from layerproof.model.event import Event
 
 
@@ -103,21 +104,25 @@ def simple_baselines(track: Track) -> list[Walked]:
 # --- rows for those that are trained -------------------------------------------------------------
 
 
-def axis_rows(track: Track) -> Callable[[Sequence[Case]], list[list[float]]]:
-    """What makes a row of numbers of each case, in order of time, by the history before it."""
-    images = images_of(track.index) if track.has_contents else {}
-    contents = ContentAxes(track.index)
+@dataclass(slots=True)
+class AxisRows:
+    """A row of numbers for each case, by the history before it; every case is worked out once."""
 
-    def rows(cases: Sequence[Case]) -> list[list[float]]:
-        asked = [(case.event, case) for case in cases]
-        return [
-            context_axes(event, history) + (contents.of(event, history) if images else [])
-            for history, event, _ in walk(track.events, asked, History(images))
-        ]
+    track: Track
+    _images: dict[Digest, tuple[ChainId, ...]] = field(init=False)
+    _contents: ContentAxes = field(init=False)
+    _known: dict[str, list[float]] = field(default_factory=dict)
 
-    return rows
+    def __post_init__(self) -> None:
+        self._images = images_of(self.track.index) if self.track.has_contents else {}
+        self._contents = ContentAxes(self.track.index)
 
-
-def width(track: Track) -> int:
-    """Numbers in a row."""
-    return len(CONTEXT) + (len(CONTENTS) if track.has_contents else 0)
+    def of(self, cases: Sequence[Case]) -> list[list[float]]:
+        """One for each, in the order given, which is that of time."""
+        asked = [(c.event, c) for c in cases if c.event.identity not in self._known]
+        for history, event, _ in walk(self.track.events, asked, History(self._images)):
+            row = context_axes(event, history)
+            if self._images:
+                row += self._contents.of(event, history)
+            self._known[event.identity] = row
+        return [self._known[case.event.identity] for case in cases]

@@ -66,7 +66,7 @@ class Case:
     event: Event
     family: str = BENIGN
     twin: str = ""  # identity of the honest event that an attack was made from
-    note: str = ""  # of an honest case: why it is hard, or "held-out" for a repository never seen
+    note: str = ""  # of an honest case: why it is hard
 
     @property
     def attack(self) -> bool:
@@ -90,6 +90,7 @@ class Track:
     starts: datetime  # of the test: cases are not before it
     has_contents: bool = False
     has_places: bool = False  # countries and pullers
+    held_out: frozenset[str] = frozenset()  # repositories of which nothing is known before the start
 
     def families(self) -> list[str]:
         """The attack families that it has, in the order of `FAMILIES`."""
@@ -103,6 +104,7 @@ class Score:
 
     trust: float
     abstains: bool = False  # it would neither vouch for the push nor refuse it
+    refuses: bool = False  # at the rate that it was asked for, by its own calibration
     p_value: float | None = None  # share of honest pushes as odd as this one, where it is told
     smallest_rate: float = 0.0  # the smallest false-positive rate that it can vouch for
 

@@ -4,13 +4,13 @@ The regression is what most would build first: honest pushes against simulated a
 the attacks of all families but the one that it is tried on. The forest sees honest pushes alone.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 import numpy as np
-from learning.baselines import axis_rows
+from learning.baselines import AxisRows
 from learning.cases import Case, Score, Track
 from sklearn.ensemble import IsolationForest
 from sklearn.linear_model import LogisticRegression
@@ -32,14 +32,13 @@ def _honest(track: Track, until: datetime) -> list[Case]:
 class LogisticBaseline:
     """Logistic regression on the axes."""
 
+    rows: AxisRows
     name: str = "logistic regression"
     needs_attacks: bool = True
-    _rows: Callable[[Sequence[Case]], list[list[float]]] | None = None
     _model: Any = None
 
     def fit(self, track: Track, until: datetime, seed: int, known_attacks: Sequence[Case]) -> None:
         """See `Scorer`."""
-        self._rows = axis_rows(track)
         cases = sorted(
             [*_honest(track, until), *known_attacks], key=lambda c: (c.event.at, c.event.identity)
         )
@@ -47,12 +46,11 @@ class LogisticBaseline:
         self._model = make_pipeline(
             StandardScaler(), LogisticRegression(max_iter=1000, random_state=seed)
         )
-        self._model.fit(np.array(self._rows(cases)), labels)
+        self._model.fit(np.array(self.rows.of(cases)), labels)
 
     def score(self, cases: Sequence[Case]) -> list[Score]:
         """See `Scorer`."""
-        assert self._rows is not None, "fit comes first"
-        trust = self._model.predict_proba(np.array(self._rows(cases)))[:, 1]
+        trust = self._model.predict_proba(np.array(self.rows.of(cases)))[:, 1]
         return [Score(float(value)) for value in trust]
 
 
@@ -60,23 +58,21 @@ class LogisticBaseline:
 class ForestBaseline:
     """Isolation forest on the axes."""
 
+    rows: AxisRows
     name: str = "isolation forest"
     needs_attacks: bool = False
-    _rows: Callable[[Sequence[Case]], list[list[float]]] | None = None
     _model: Any = None
     _range: tuple[float, float] = field(default=(0.0, 1.0))
 
     def fit(self, track: Track, until: datetime, seed: int, known_attacks: Sequence[Case]) -> None:
         """See `Scorer`."""
-        self._rows = axis_rows(track)
-        rows = np.array(self._rows(_honest(track, until)))
+        rows = np.array(self.rows.of(_honest(track, until)))
         self._model = IsolationForest(n_estimators=200, random_state=seed).fit(rows)
         found = self._model.score_samples(rows)
         self._range = (float(found.min()) - 0.2, float(found.max()))
 
     def score(self, cases: Sequence[Case]) -> list[Score]:
         """See `Scorer`."""
-        assert self._rows is not None, "fit comes first"
         low, high = self._range
-        found = self._model.score_samples(np.array(self._rows(cases)))
+        found = self._model.score_samples(np.array(self.rows.of(cases)))
         return [Score(float(np.clip((v - low) / (high - low), 0, 1))) for v in found]

@@ -10,8 +10,8 @@ import gzip
 import hashlib
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
@@ -39,35 +39,35 @@ class Recipe:
     steps: tuple[Step, ...] = ()
     alpine: str = ""
     extra: str = ""
+    moves: bool = False  # to the next release of the base, at some time
     hard: str = ""  # why an honest layer of it looks like an attack; empty: it does not
 
 
 RECIPES: tuple[Recipe, ...] = (
-    Recipe("flask", "python", (SLIM, PYTHON, FLASK)),
+    Recipe("flask", "python", (SLIM, PYTHON, FLASK), moves=True),
     Recipe("django", "python", (SLIM, PYTHON, Step("pip", ("django", "redis", "celery")))),
     Recipe("express", "node", (SLIM, NODE, EXPRESS)),
     Recipe("nginx", "shell", (SLIM, Step("apt", ("nginx-light",)))),
-    Recipe("git", "shell", (SLIM, Step("apt", ("git", "perl")))),
     Recipe("alpine-shell", "shell", alpine="3.20.3"),
-    Recipe("alpine-old", "shell", alpine="3.16.9"),
+    Recipe("alpine-old", "shell", alpine="3.16.9", moves=True),
     Recipe("alpine-go", "go", alpine="3.20.3", extra="go"),
     # honest, and hard to tell from an attack
     Recipe("sudo-cron", "shell", (SLIM, Step("apt", ("sudo", "cron"))), hard="sudo and cron"),
     Recipe("sshd", "shell", (SLIM, Step("apt", ("openssh-server",))), hard="sshd"),
-    Recipe("packed", "go", (SLIM,), extra="packed", hard="packed Go binary"),
-    Recipe("installer", "python", (SLIM, PYTHON), extra="installer", hard="curl | sh"),
+    Recipe("packed", "go", (SLIM,), extra="packed", hard="packed Go binary", moves=True),
+    Recipe("installer", "python", (SLIM, PYTHON), extra="installer", hard="curl | sh", moves=True),
 )
-# The next release of the base: what every Debian recipe changes to at some time.
-UPGRADED: Mapping[Step, tuple[Step, ...]] = {SLIM: (RELEASED, Step("upgrade", ()))}
+NEXT_RELEASE = (RELEASED, Step("upgrade", ()))
+NEXT_ALPINE = {"3.16.9": "3.20.3"}
 
 
 def upgraded(recipe: Recipe) -> Recipe:
-    """The recipe on the next release of its base."""
+    """The recipe on the next release of its base, where it moves to that."""
+    if not recipe.moves:
+        return recipe
     if recipe.alpine:
-        newer = {"3.16.9": "3.20.3"}.get(recipe.alpine, recipe.alpine)
-        return Recipe(recipe.name, recipe.language, (), newer, recipe.extra, recipe.hard)
-    steps = (*UPGRADED[SLIM], *recipe.steps[1:])
-    return Recipe(recipe.name, recipe.language, steps, "", recipe.extra, recipe.hard)
+        return replace(recipe, alpine=NEXT_ALPINE[recipe.alpine])
+    return replace(recipe, steps=(*NEXT_RELEASE, *recipe.steps[1:]))
 
 
 class LayerShop:

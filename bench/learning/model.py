@@ -42,7 +42,8 @@ class Learned:
     options: TrainingOptions = field(default_factory=TrainingOptions)
     needs_attacks: bool = False
     accepted: Sequence[Event] = ()  # pushes of an attacker that nobody stopped
-    seconds: list[float] = field(default_factory=list)  # every scoring took
+    seconds: list[float] = field(default_factory=list)  # every first scoring took, reading included
+    warm: list[float] = field(default_factory=list)  # and again, with the image's facts at hand
     training: list[float] = field(default_factory=list)  # every fit took
     _track: Track | None = None
     _stream: Stream | None = None
@@ -76,12 +77,16 @@ class Learned:
             self._walk(case.event.at, said)
             start = time.perf_counter()
             assessment = self._stream.score(case.event)
-            self.seconds.append(time.perf_counter() - start)
+            middle = time.perf_counter()
+            self._stream.score(case.event)
+            self.warm.append(time.perf_counter() - middle)
+            self.seconds.append(middle - start)
             said[case.event.identity] = assessment
             found.append(
                 Score(
                     assessment.trust,
                     assessment.outcome is Outcome.ABSTAIN,
+                    assessment.outcome is Outcome.UNTRUSTED,
                     assessment.p_value,
                     assessment.smallest_rate,
                 )

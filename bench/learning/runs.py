@@ -1,16 +1,25 @@
-"""Runs a scorer over a track: fit, walk forward, fit again; every family held out in turn."""
+"""Runs scorers over a track: fit, walk forward; every family held out in turn."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
+from learning.baselines import AxisRows, simple_baselines
 from learning.cases import BENIGN, Case, Scorer, Track
-from learning.tables import Row, Table
+from learning.fitted import ForestBaseline, LogisticBaseline
+from learning.tables import Row
 
-Progress = Callable[[str], None]
+Make = Callable[[], Scorer]
+
+
+def baselines(track: Track) -> list[Make]:
+    """All that say something about such a track, but for the rules."""
+    rows = AxisRows(track)
+    simple: list[Make] = [lambda scorer=scorer: scorer for scorer in simple_baselines(track)]  # type: ignore[misc]
+    return [*simple, lambda: LogisticBaseline(rows), lambda: ForestBaseline(rows)]
 
 
 def run(
-    make: Callable[[], Scorer],
+    make: Make,
     track: Track,
     seed: int,
     known_attacks: Sequence[Case] = (),
@@ -50,17 +59,3 @@ def _walk(
         scores = scorer.score(here)
         rows += [Row(case, score, fold) for case, score in zip(here, scores, strict=True)]
     return rows
-
-
-def table(
-    make: Callable[[], Scorer],
-    tracks: dict[int, tuple[Track, Sequence[Case]]],
-    refits: Sequence[datetime] = (),
-    progress: Progress = lambda said: None,
-) -> Table:
-    """All seeds: by seed, the track with its attacks, and the attacks known before it starts."""
-    rows: list[Row] = []
-    for seed, (track, known) in tracks.items():
-        progress(f"{track.name}: {make().name}, seed {seed}")
-        rows += run(make, track, seed, known, refits)
-    return Table(rows)

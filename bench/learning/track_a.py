@@ -1,15 +1,17 @@
 """Track A: the real stream of pushes, with attacks on its axes. Context only."""
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from learning.cases import BENIGN, NO_ATTACK, Case, Track
 from learning.context_attacks import inject
+from learning.fitted import WARM_UP
 from learning.metadata import read_log
 
 from layerproof.engine.ports import Index
-from layerproof.model.event import Event
+from layerproof.model.event import Event, EventKind
 from layerproof.testing.index import MemoryIndex
 
 STARTS = datetime(2020, 1, 1, tzinfo=UTC)
@@ -23,20 +25,33 @@ FAMILIES = (
 )
 
 
+HELD_OUT = 0.1  # of the repositories
+
+
 @dataclass(frozen=True, slots=True)
 class Stream:
     """The honest events in an index, once for all seeds."""
 
     index: Index
     events: Sequence[Event]
+    held_out: frozenset[str]
+
+
+def hold_out(events: Sequence[Event], starts: datetime) -> tuple[list[Event], frozenset[str]]:
+    """Some repositories lose all that happened before the start: to everybody they are new then."""
+    before = {event.repository for event in events if event.at < starts}
+    after = {event.repository for event in events if event.at >= starts}
+    both = sorted(before & after)
+    held = frozenset(random.Random("held out").sample(both, round(HELD_OUT * len(both))))
+    return [e for e in events if e.at >= starts or e.repository not in held], held
 
 
 def real_stream(index: Index | None = None) -> Stream:
-    """All of the log."""
+    """The log, without the earlier pushes of the repositories that are held out."""
     index = index or MemoryIndex()
-    events = read_log()
+    events, held = hold_out(read_log(), STARTS)
     index.put_events(events)
-    return Stream(index, events)
+    return Stream(index, events, held)
 
 
 def track_a(stream: Stream, seed: int, per_family: int = 200) -> tuple[Track, list[Case]]:
@@ -53,16 +68,26 @@ def context_track(
     per_family: int,
     *,
     places: bool = False,
+    ends: datetime | None = None,
 ) -> tuple[Track, list[Case]]:
-    """Every push from `starts` on is an honest case; attacks are made from random ones of them."""
-    pushes = [event for event in stream.events if event.kind == "push"]
-    later = [event for event in pushes if event.at >= starts]
-    earlier = [event for event in pushes[500:] if event.at < starts]
+    """Every push from `starts` on (before `ends`) is an honest case; attacks are made from random
+    ones of them."""
+    pushes = [event for event in stream.events if event.kind is EventKind.PUSH]
+    later = [e for e in pushes if e.at >= starts and (ends is None or e.at < ends)]
+    earlier = [event for event in pushes[WARM_UP:] if event.at < starts]
     attacks = inject(stream.events, later, families, per_family, seed)
-    known = inject(stream.events, earlier, families, per_family, seed + 1000)
+    known = inject(stream.events, earlier, families, per_family, seed + 1000) if earlier else []
     cases = sorted(
         [*(Case(event, BENIGN) for event in later), *attacks],
         key=lambda case: (case.event.at, case.event.identity),
     )
-    track = Track(name, stream.index, stream.events, cases, starts, has_places=places)
+    track = Track(
+        name,
+        stream.index,
+        stream.events,
+        cases,
+        starts,
+        has_places=places,
+        held_out=stream.held_out,
+    )
     return track, [case for case in known if case.attack]
