@@ -32,10 +32,11 @@ def gather(
     whole: bool = False,
     context: Context = COMMAND_LINE,
     advisories: Advisories | None = None,
+    learned: bool = False,
 ) -> ImageFacts:
     """The facts about `image`. The changes of layers that are in its base whatever the policy, and
     what advisories say about these, are left out, because nobody judges them, unless `whole`.
-    Raises IndexUnavailableError, AdvisoryError."""
+    `learned`: ask the model, too. Raises IndexUnavailableError, AdvisoryError."""
     chains = index.chains([layer.chain_id for layer in image.layers])
     layer_facts = index.layer_facts({layer.diff_id for layer in image.layers})
     scripts = _brought(image, index.scripts({layer.diff_id for layer in image.layers}))
@@ -61,6 +62,11 @@ def gather(
         from layerproof.engine.advice import gather_advice  # here: it loads the matching
 
         advice = gather_advice(advisories, image, found, changes, first=base)
+    said = None
+    if learned:
+        from layerproof.engine.learned import learned_facts  # here: it loads the scorer
+
+        said = learned_facts(index, image, now)
     return ImageFacts(
         image=image,
         layers=layers,
@@ -73,6 +79,7 @@ def gather(
         builds=_builds(index, trust),
         context=context,
         advice=advice,
+        learned=said,
         known_scripts=_known_scripts(index, layers[base:], now),
         withdrawn=tuple(
             index.withdrawals_of(

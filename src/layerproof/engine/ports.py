@@ -304,9 +304,9 @@ class Index(Protocol):
 
     # --- verdicts ---
     def state(self) -> str:
-        """Another text after every change of images, trust, pushes and withdrawals: a verdict that
-        was made in this state holds in it. Contents and chains are not counted, because verdicts
-        name the analysers that made these."""
+        """Another text after every change of images, trust, pushes, withdrawals and of what was
+        learned: a verdict that was made in this state holds in it. Contents and chains are not
+        counted, because verdicts name the analysers that made these."""
 
     def put_verdict(self, record: VerdictRecord) -> None:
         """Insert, or replace the record of the same id."""
@@ -336,6 +336,10 @@ class Index(Protocol):
 
     def put_cached(self, key: str, value: bytes) -> None:
         """Insert or replace."""
+
+    def put_learned(self, name: str, value: bytes) -> None:
+        """As `put_cached` under the key `learned NAME`; and the state is another one, since what
+        was learned may be part of a verdict."""
 
     def close(self) -> None:
         """Close connections; used also before forking. The index reopens by itself."""

@@ -10,10 +10,11 @@
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from layerproof.learning.conformal import Window
-from layerproof.learning.context import context_row, group_of
 from layerproof.learning.contents import contents_rows
+from layerproof.learning.context import context_row, group_of
 from layerproof.learning.explain import explained, what_if
 from layerproof.learning.features import CONTENTS, CONTEXT, Feature, Row
 from layerproof.learning.history import Case, History
@@ -36,8 +37,7 @@ class Assessor:
         self._contents = Scorer(model.contents) if model.contents else None
 
     def assess(self, history: History, case: Case, *, explain: bool = True) -> Assessment:
-        """The history is advanced to the occasion; else nothing is changed."""
-        history.advance(case.occasion.at.timestamp())
+        """From the history as it stands; nothing is changed."""
         parts: list[Scored] = []
         missing: dict[str, None] = {}
         rows: list[tuple[Row, Scorer, tuple[Feature, ...], str, int | None]] = []
@@ -80,6 +80,8 @@ class Assessor:
         p, smallest, compared = self.window.p_value(group, trust)
         best_p = p if best == trust else self.window.p_value(group, best)[0]
         outcome = self._outcome(p, best_p, smallest)
+        if outcome is Outcome.UNTRUSTED:
+            parts = [self._marked(part, group) for part in parts]
         words: tuple[str, ...] = ()
         counterfactual = ""
         if explain:
@@ -99,6 +101,7 @@ class Assessor:
             p_value=p,
             best_p_value=best_p,
             smallest_rate=smallest,
+            alpha=self.model.settings.alpha,
             group=compared,
             parts=tuple(parts),
             reasons=words,
@@ -106,6 +109,10 @@ class Assessor:
             missing=tuple(missing),
             model=self.digest,
         )
+
+    def _marked(self, part: Scored, group: str) -> Scored:
+        odd = self.window.p_value(group, part.best)[0] <= self.model.settings.alpha
+        return replace(part, untrusted=odd)
 
     def _outcome(self, p: float, best_p: float, smallest: float) -> Outcome:
         said = self.model.settings

@@ -1,4 +1,4 @@
-"""The contents row of one layer: what it does, compared with what was done before here and anywhere.
+"""The contents row of one layer: what it does, compared with what was done here and anywhere.
 
 The history before the occasion is all that it is compared with; the layer itself is hostile.
 """

@@ -4,7 +4,7 @@ What can be rented (country, hour) is bounded by the pusher's own counted days, 
 without these it is 0, whatever the country.
 """
 
-from layerproof.learning.features import CONTEXT, TOP, Row, best, bucket, worst
+from layerproof.learning.features import CONTEXT, Row, best, bucket, worst
 from layerproof.learning.history import (
     DAY,
     History,
@@ -18,6 +18,7 @@ from layerproof.learning.tables import number
 from layerproof.model.learned import Occasion
 
 _LATELY = 2 * DAY  # how long strays are told against an account
+_MOST_SHARED = 64  # shared repositories from which on more do not matter
 _ENOUGH_FORMS = 5  # days of pushes before an unknown form of tag means something
 
 _AT = {feature.name: at for at, feature in enumerate(CONTEXT)}
@@ -134,7 +135,6 @@ def _strays(history: History, account: str, repository: str, at: float) -> int:
 def _lowest_known(history: History, occasion: Occasion, repository: str) -> tuple[int, int]:
     """How many of the lowest layers are known from here, and from any trusted repository."""
 
-
     here = known = 0
     for position, chain in enumerate(occasion.chain_ids[:64]):
         places = history.layer_repositories.of(chain)
@@ -147,27 +147,25 @@ def _lowest_known(history: History, occasion: Occasion, repository: str) -> tupl
 
 
 def _trusted(history: History, account: str, repository: str) -> int:
-    """Trusted repositories of the account besides this one, as far as they matter."""
-    found = 0
-    for other in history.repositories.of(account):
-        found += other != repository and history.trusts(other)
-        if found > 1 << (TOP - 2):
-            break
-    return found
+    """Trusted repositories of the account besides this one."""
+    mine = history.repositories.table.get(account)
+    if not mine:
+        return 0
+    return len(mine.keys() & history.trusted) - (repository in mine and history.trusts(repository))
 
 
 def _shared(history: History, account: str, repository: str) -> int:
-    """Trusted repositories where both the account and another pusher of this one push."""
+    """Trusted repositories where both the account and another pusher of this one push, as far as
+    they matter."""
     mine = history.repositories.table.get(account)
     if not mine:
         return 0
     shared: set[str] = set()
     for other in history.pushers.of(repository):
-        if other == account:
-            continue
-        theirs = history.repositories.table.get(other, {})
-        few, many = (mine, theirs) if len(mine) < len(theirs) else (theirs, mine)
-        shared.update(r for r in few if r in many and r != repository and history.trusts(r))
-        if len(shared) > 16:
-            break
-    return len(shared)
+        theirs = history.repositories.table.get(other)
+        if theirs and other != account:
+            shared |= mine.keys() & theirs.keys()
+            if len(shared) > _MOST_SHARED:
+                break
+    shared.discard(repository)
+    return len(shared & history.trusted)

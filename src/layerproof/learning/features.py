@@ -32,7 +32,7 @@ class Feature:
 
 
 def bucket(count: int) -> int:
-    """0, 1, 2, 3–4, 5–8, 9–16, 17–32, more: 0 to 7."""
+    """0, 1, 2, up to 4, up to 8, up to 16, up to 32, more: 0 to 7."""
     return min((count - 1).bit_length() + 1, TOP) if count > 0 else 0
 
 
@@ -81,7 +81,8 @@ CONTEXT: tuple[Feature, ...] = (
 )  # fmt: skip
 
 CONTENTS: tuple[Feature, ...] = (
-    Feature("layer-known-here", Kind.CONTENTS, _H, True, "the layer is known from here: {}", 1, True),
+    Feature("layer-known-here", Kind.CONTENTS, _H, True,
+            "the layer is known from here: {}", 1, True),
     Feature("contents-known", Kind.CONTENTS, _H, True,
             "accounts that pushed these contents: {}", 3, True),
     Feature("contents-here", Kind.CONTENTS, _H, True, "days with known contents here: {}"),
@@ -111,7 +112,8 @@ CONTENTS: tuple[Feature, ...] = (
     Feature("deeds-new-here", Kind.CONTENTS, _A, False, "sorts of changes unknown here: {}"),
     Feature("config-new", Kind.CONTENTS, _A, False,
             "ways of running seen nowhere before: {}", 3, True),
-    Feature("config-new-here", Kind.CONTENTS, _A, False, "ways of running unknown here: {}", 3, True),
+    Feature("config-new-here", Kind.CONTENTS, _A, False,
+            "ways of running unknown here: {}", 3, True),
     Feature("unread", Kind.CONTENTS, _A, False, "files that analysers could not use: {}"),
 )  # fmt: skip
 

@@ -90,9 +90,10 @@ class History:
         self.configs = Seen(50_000)
         self.configs_here = Seen(200_000)
         self.usual: dict[str, list[int]] = {}  # by repository: the most of each count in one layer
-        self.declared: set[str] = set()  # repositories with confirmed images
+        self.trusted: set[str] = set()  # repositories: confirmed images, or pushes on enough days
         self.pending: list[Pending] = []
         self.strays: dict[str, dict[str, float]] = {}  # account → new places → when
+        self.confirmed: set[str] = set()
         self.disputed: set[str] = set()
         self._order = 0
         self._names: Neighbours | None = None
@@ -100,12 +101,13 @@ class History:
 
     # --- in ---
 
-    def observe(self, case: Case, *, confirmed: bool = False) -> None:
+    def observe(self, case: Case) -> None:
         """An event happened. Its time moves the history forward."""
         at = case.occasion.at.timestamp()
         self.advance(at)
         self._stray(case.occasion, at)
-        if confirmed:
+        digest = case.occasion.manifest_digest
+        if digest is not None and digest in self.confirmed and digest not in self.disputed:
             self._count(case, confirmed=True)
             return
         self._order += 1
@@ -120,13 +122,15 @@ class History:
                 self._count(case, confirmed=False)
 
     def confirm(self, digest: str) -> None:
-        """Pending events of this manifest count now."""
+        """Events of this manifest count at once, pending ones now."""
+        self.confirmed.add(digest)
         ripe = [p for p in self.pending if p.case.occasion.manifest_digest == digest]
         if ripe:
             self.pending = [p for p in self.pending if p.case.occasion.manifest_digest != digest]
             heapq.heapify(self.pending)
             for item in sorted(ripe):
-                self._count(item.case, confirmed=True)
+                if digest not in self.disputed:
+                    self._count(item.case, confirmed=True)
 
     def dispute(self, digest: str, cases: Iterable[Case] = ()) -> None:
         """Events of this manifest never count; what `cases` of it brought is taken back."""
@@ -138,17 +142,14 @@ class History:
 
     def trusts(self, repository: str) -> bool:
         """Whether it is a trusted repository."""
-        return (
-            self.days.count(f"r\0{repository}") >= TRUSTED_DAYS or repository in self.declared
-        )
+        return repository in self.trusted
 
     def names(self) -> Neighbours:
         """Names of trusted repositories; made when first asked for."""
         if self._names is None:
             self._names = Neighbours()
-            for key in self.days.table:
-                if key.startswith("r\0") and self.trusts(key[2:]):
-                    self._names.add(key[2:])
+            for repository in sorted(self.trusted):
+                self._names.add(repository)
         return self._names
 
     def package_names(self, kind: str) -> Neighbours:
@@ -182,10 +183,8 @@ class History:
             add(f"n\0{namespace_of(repository)}", day)
             if occasion.tag:
                 self.forms.add(repository, shape(occasion.tag))
-            if confirmed:
-                self.declared.add(repository)
-            if self._names is not None and self.trusts(repository):
-                self._names.add(repository)
+            if confirmed or self.days.count(f"r\0{repository}") >= TRUSTED_DAYS:
+                self._trust(repository)
         if account:
             add(f"a\0{account}", day)
             add(f"ah\0{account}\0{part_of_day(occasion.at)}", day)
@@ -208,6 +207,12 @@ class History:
                 self.layer_pushers.add(chain, account)
         if case.profiles:
             self._count_contents(case, repository, account, day)
+
+    def _trust(self, repository: str) -> None:
+        if repository not in self.trusted and len(self.trusted) < 50_000:
+            self.trusted.add(repository)
+            if self._names is not None:
+                self._names.add(repository)
 
     def _count_pull(self, occasion: Occasion) -> None:
         day = int(occasion.at.timestamp()) // DAY

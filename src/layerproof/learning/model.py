@@ -7,8 +7,8 @@
 3. Columns are numbers of `learning.features`; a model for other declarations is refused.
 4. Every tree is monotone in every column the way the column allows (`learning.monotone`).
 
-`parse_model` checks all of it, and is used on what comes from outside; `known_model` reads what this
-index has checked before.
+`parse_model` checks all of it, and is used on what comes from outside; `known_model` reads what
+this index has checked before.
 """
 
 from math import isfinite

@@ -70,9 +70,7 @@ def profile_of(layer: LayerFacts) -> Profile | None:
         altered=sum(not a.config for a in layer.integrity.altered) + layer.integrity.altered_more,
         overrides=sum(c.kind in _OVERRIDES for c in system),
         deletions=sum(c.kind is ChangeKind.DELETED for c in system),
-        privileged=sum(
-            c.cause in _PRIVILEGED and c.path not in verified for c in changes.changes
-        ),
+        privileged=sum(c.cause in _PRIVILEGED and c.path not in verified for c in changes.changes),
         sensitive=sum(c.cause == Cause.SENSITIVE_PATH for c in system),
         secrets=_listed(layer.facts.get("secrets")),
         unread=len(layer.skipped),
@@ -117,8 +115,8 @@ def _deeds(layer: LayerFacts, system: list[Change]) -> Iterator[str]:
         yield f"foreign\0{file.kind}\0{_place(file.path.rpartition(b'/')[0])}"
     for script in layer.scripts:
         yield f"script\0{script.kind}"
-    for change in layer.package_changes:
-        yield f"package\0{change.package.type}\0{change.kind}"
+    for moved in layer.package_changes:
+        yield f"package\0{moved.package.type}\0{moved.kind}"
     for alteration in layer.integrity.altered[:10_000]:
         yield f"altered\0{alteration.how}\0{_place(alteration.path)}"
     programs = layer.facts.get("programs")

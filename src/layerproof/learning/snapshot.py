@@ -65,8 +65,9 @@ class _State(msgspec.Struct, frozen=True):
     seen: dict[str, list[int]]
     packages: dict[str, int]
     usual: dict[str, list[int]]
-    declared: list[str]
+    trusted: list[str]
     strays: dict[str, dict[str, float]]
+    confirmed: list[str]
     disputed: list[str]
     profiles: list[_Profile]
     pending: list[_Pending]
@@ -90,8 +91,9 @@ def write_history(history: History) -> bytes:
         seen={name: list(getattr(history, name)) for name in _SEEN},
         packages=history.packages,
         usual=history.usual,
-        declared=sorted(history.declared),
+        trusted=sorted(history.trusted),
         strays=history.strays,
+        confirmed=sorted(history.confirmed),
         disputed=sorted(history.disputed),
         profiles=list(map(_plain, profiles)),
         pending=pending,
@@ -119,7 +121,8 @@ def read_history(data: bytes) -> History:
     for name in _SEEN:
         getattr(history, name).table = dict.fromkeys(state.seen.get(name, ()))
     history.packages, history.usual = state.packages, state.usual
-    history.declared, history.disputed = set(state.declared), set(state.disputed)
+    history.trusted, history.disputed = set(state.trusted), set(state.disputed)
+    history.confirmed = set(state.confirmed)
     history.strays = state.strays
     profiles = list(map(_profile, state.profiles))
     try:

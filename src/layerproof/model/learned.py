@@ -81,6 +81,7 @@ class Scored:
     best: float  # likewise, of `high`
     low: float
     high: float
+    untrusted: bool = False  # even at its best, odder than the asked rate allows
     reasons: tuple[Reason, ...] = ()
     constant: float = 0.0
 
@@ -99,9 +100,25 @@ class Assessment:
     p_value: float
     best_p_value: float  # with everything unknown at its best; the same when all is known
     smallest_rate: float
+    alpha: float  # the asked false-positive rate
     group: str  # the class of repositories that it was compared with
     parts: tuple[Scored, ...] = ()
     reasons: tuple[str, ...] = ()  # in words, the weightiest first
     counterfactual: str = ""
     missing: tuple[str, ...] = ()  # what was not known, in words
     model: str = ""  # its digest
+
+
+@dataclass(frozen=True, slots=True)
+class LearnedFacts:
+    """What learned trust says about one image, for the rules. No assessment: it abstains, and
+    `reason` says why. `holds_until`: the first moment at which time alone may change it."""
+
+    assessment: Assessment | None
+    reason: str = ""
+    holds_until: datetime | None = None
+
+    @property
+    def model(self) -> str | None:
+        """Digest of the model; None if there is none."""
+        return self.assessment.model if self.assessment is not None else None

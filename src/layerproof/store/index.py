@@ -340,6 +340,12 @@ class SqlIndex:
         with self._executor.write() as session:
             session.run("put_cached", key=codec.text(key), value=value)
 
+    def put_learned(self, name: str, value: bytes) -> None:
+        """Insert or replace; verdicts may be others now."""
+        with self._executor.write() as session:
+            session.run("put_cached", key=codec.text(f"learned {name}"), value=value)
+            counter_rows.change_state(session)
+
     def close(self) -> None:
         """Close connections; they open again when needed."""
         self._executor.close()

@@ -526,6 +526,11 @@ class MemoryIndex:
         """Insert or replace."""
         self._cached[key] = value
 
+    def put_learned(self, name: str, value: bytes) -> None:
+        """Insert or replace; verdicts may be others now."""
+        self._changes += 1
+        self.put_cached(f"learned {name}", value)
+
     def close(self) -> None:
         """Nothing is open."""
 

@@ -1,8 +1,8 @@
 """LightGBM, held to what the model may be: monotone, small, the same again for the same rows.
 
 LightGBM 4 "Parameters": `monotone_constraints` with method `basic`, `deterministic`,
-`force_row_wise`, `num_threads=1`, `use_missing=false`. What it made is read from `dump_model`, turned
-into `learning.model.Tree`, and proved; its own file formats are not used.
+`force_row_wise`, `num_threads=1`, `use_missing=false`. What it made is read from `dump_model`,
+turned into `learning.model.Tree`, and proved; its own file formats are not used.
 """
 
 from collections.abc import Sequence
@@ -25,8 +25,8 @@ def boost(
     seed: int,
     options: TrainingOptions,
 ) -> tuple[float, list[Tree]]:
-    """Bias and trees; no trees where the rows tell nothing apart. Raises ModelError if a tree is not
-    monotone, UsageError where LightGBM is not installed."""
+    """Bias and trees; no trees where the rows tell nothing apart. Raises ModelError if a tree is
+    not monotone, UsageError where LightGBM is not installed."""
     if len(table) < 8 or len(set(table.labels)) < 2 or not columns:
         return 0.0, []
     try:
@@ -94,9 +94,8 @@ def _tree(root: dict[str, Any], columns: Sequence[int]) -> Tree:
     while todo:  # breadth first: children stand behind their parents
         node = todo.pop(0)
         nodes.append(node)
-        for side in ("left_child", "right_child"):
-            if "split_feature" in node[side]:
-                todo.append(node[side])
+        children = (node["left_child"], node["right_child"])
+        todo.extend(child for child in children if "split_feature" in child)
     number = {id(node): at for at, node in enumerate(nodes)}
     leaves: list[float] = []
 

@@ -9,17 +9,19 @@ learns from the real rows beside it.
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import TypeVar
-
-import numpy as np
+from random import Random
+from typing import Any, TypeVar
 
 from layerproof.learning.history import History, account_of, repository_of
 from layerproof.learning.profile import Profile
 from layerproof.model.digest import ChainId
 from layerproof.model.learned import Occasion
 
-_FIRST_AXES = (0.5, 0.3, 0.2)  # chance of one, two, three axes
-_AMOUNTS = np.array((1, 1, 2, 3, 5, 9, 20))
+_COUNTS = (
+    "altered", "overrides", "deletions", "privileged", "sensitive", "secrets", "unread",
+)  # fmt: skip
+_HOW_MANY = (0.5, 0.3, 0.2)  # chance of one, two, three axes
+_AMOUNTS = (1, 1, 2, 3, 5, 9, 20)
 _Axis = TypeVar("_Axis")
 _NAME_LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 
@@ -28,7 +30,7 @@ class Swaps:
     """Draws negatives; the same seed and the same history draw the same."""
 
     def __init__(self, seed: int) -> None:
-        self._random = np.random.Generator(np.random.PCG64(seed))
+        self._random = Random(seed)
         self._serial = 0
 
     def occasion(self, history: History, real: Occasion, others: Sequence[Occasion]) -> Occasion:
@@ -63,18 +65,16 @@ class Swaps:
         """Some aspects of how an image runs, never seen."""
         if not real:
             return real
-        chosen = set(self._random.choice(len(real), size=1 + self._below(2), replace=False))
+        chosen = set(self._random.sample(range(len(real)), min(1 + self._below(2), len(real))))
         return tuple(self._number() if at in chosen else old for at, old in enumerate(real))
 
     def chance(self) -> float:
         """0 to 1."""
-        return float(self._random.random())
+        return self._random.random()
 
     # --- axes of an occasion ---
 
-    def _account(
-        self, history: History, real: Occasion, others: Sequence[Occasion]
-    ) -> Occasion:
+    def _account(self, history: History, real: Occasion, others: Sequence[Occasion]) -> Occasion:
         other = self._other(others)
         swapped = replace(real, account=other.account if other and self._even() else "")
         pushes_here = history.pushers.has(repository_of(real), account_of(swapped))
@@ -82,9 +82,7 @@ class Swaps:
             return replace(real, account=self._unseen("account"))
         return swapped
 
-    def _repository(
-        self, history: History, real: Occasion, others: Sequence[Occasion]
-    ) -> Occasion:
+    def _repository(self, history: History, real: Occasion, others: Sequence[Occasion]) -> Occasion:
         choice, other = self._below(4), self._other(others)
         if choice == 0:
             return replace(real, repository=self._slip(real.repository))
@@ -99,9 +97,7 @@ class Swaps:
             return replace(real, repository=self._unseen("repository"))
         return swapped
 
-    def _country(
-        self, history: History, real: Occasion, others: Sequence[Occasion]
-    ) -> Occasion:
+    def _country(self, history: History, real: Occasion, others: Sequence[Occasion]) -> Occasion:
         if not real.country:
             return real
         other = self._other(others)
@@ -116,9 +112,7 @@ class Swaps:
         hour = (real.at.hour + 6 + self._below(13)) % 24
         return replace(real, at=real.at + timedelta(hours=hour - real.at.hour))
 
-    def _layers(
-        self, history: History, real: Occasion, others: Sequence[Occasion]
-    ) -> Occasion:
+    def _layers(self, history: History, real: Occasion, others: Sequence[Occasion]) -> Occasion:
         if not real.chain_ids:
             return real
         other = self._other(others)
@@ -129,24 +123,13 @@ class Swaps:
     # --- axes of a layer ---
 
     def _counts(self, real: Profile, others: Sequence[Profile]) -> Profile:
-        amount = int(self._random.choice(_AMOUNTS))
-        match self._below(7):
-            case 0:
-                return replace(real, altered=real.altered + amount)
-            case 1:
-                return replace(real, overrides=real.overrides + amount)
-            case 2:
-                return replace(real, deletions=real.deletions + amount)
-            case 3:
-                return replace(real, privileged=real.privileged + amount)
-            case 4:
-                return replace(real, sensitive=real.sensitive + amount)
-            case 5:
-                return replace(real, secrets=real.secrets + amount)
-        return replace(real, unread=real.unread + amount)
+        amount = self._random.choice(_AMOUNTS)
+        name = self._random.choice(_COUNTS)
+        more: dict[str, Any] = {name: getattr(real, name) + amount}
+        return replace(real, **more)
 
     def _brought(self, real: Profile, others: Sequence[Profile]) -> Profile:
-        new = tuple(self._number() for _ in range(int(self._random.choice(_AMOUNTS))))
+        new = tuple(self._number() for _ in range(self._random.choice(_AMOUNTS)))
         match self._below(4):
             case 0:
                 return replace(real, programs=(*real.programs, *new))
@@ -176,9 +159,8 @@ class Swaps:
     # --- drawing ---
 
     def _some(self, axes: list[_Axis]) -> list[_Axis]:
-        count = 1 + int(np.searchsorted(np.cumsum(_FIRST_AXES), self.chance()))
-        chosen = self._random.choice(len(axes), size=min(count, 3), replace=False)
-        return [axes[at] for at in sorted(int(c) for c in chosen)]
+        count = self._random.choices((1, 2, 3), _HOW_MANY)[0]
+        return [axes[at] for at in sorted(self._random.sample(range(len(axes)), count))]
 
     def _other(self, others: Sequence[Occasion]) -> Occasion | None:
         return others[self._below(len(others))] if others else None
@@ -187,10 +169,10 @@ class Swaps:
         return self.chance() < 0.5
 
     def _below(self, limit: int) -> int:
-        return int(self._random.integers(limit))
+        return int(self._random.random() * limit)
 
     def _number(self) -> int:
-        return int(self._random.integers(1 << 62))
+        return self._random.getrandbits(62)
 
     def _unseen(self, what: str) -> str:
         self._serial += 1

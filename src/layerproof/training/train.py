@@ -129,7 +129,9 @@ def _with_scores(model: Model, good: Sequence[Good], limit: int) -> Model:
         if trusts:
             scores.setdefault(found.group, []).append(min(trusts))
     kept = {group: sorted(found[-limit:]) for group, found in sorted(scores.items())}
-    return Model(**{name: getattr(model, name) for name in model.__struct_fields__} | {"scores": kept})
+    return Model(
+        **{name: getattr(model, name) for name in model.__struct_fields__} | {"scores": kept}
+    )
 
 
 def _drift(walked: Walked) -> dict[str, list[int]]:

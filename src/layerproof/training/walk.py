@@ -10,24 +10,28 @@
 """
 
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from layerproof.engine.cases import CaseReader, Judgement, timeline
 from layerproof.engine.ports import Index
-from layerproof.learning.context import context_row, group_of
 from layerproof.learning.contents import contents_rows
-from layerproof.learning.features import CONTENTS, CONTEXT
+from layerproof.learning.context import context_row, group_of
+from layerproof.learning.features import CONTENTS, CONTEXT, Row
 from layerproof.learning.history import Case, History
 from layerproof.learning.profile import Profile
 from layerproof.model.event import Event, EventKind
+from layerproof.model.learned import Occasion
 from layerproof.training.options import TrainingOptions
 from layerproof.training.swaps import Swaps
 
 _REMEMBERED = 2_000  # events and layers that axes are exchanged with
+_Any = TypeVar("_Any")
+_CONFIG_SHARE = 0.15  # of the swapped layers, so many have a swapped config, too
 _KNOWN_SHARE = 0.1  # of the layers that were here before, so many are learned from
 _CONFIRMED = 2.0  # weight of a confirmed push, beside 1 of one that nobody disputed
 
@@ -50,7 +54,7 @@ class Table:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def rows(self) -> "np.ndarray[tuple[int, int], np.dtype[np.uint8]]":
+    def rows(self) -> NDArray[np.uint8]:
         """All of them, one per line."""
         return np.frombuffer(bytes(self.data), np.uint8).reshape(-1, self.width)
 
@@ -89,16 +93,13 @@ def walk(index: Index, until: datetime, seed: int, options: TrainingOptions) -> 
 
 
 class _Walk:
-    def __init__(
-        self, index: Index, until: datetime, seed: int, options: TrainingOptions
-    ) -> None:
+    def __init__(self, index: Index, until: datetime, seed: int, options: TrainingOptions) -> None:
         self._until, self._options = until, options
         self._reader = CaseReader(index)
         self._steps = list(timeline(index, until))
         self._swaps = Swaps(seed)
         self._others: deque[Case] = deque(maxlen=_REMEMBERED)
         self._layers: deque[Profile] = deque(maxlen=_REMEMBERED)
-        self._confirmed: set[str] = set()
         self._trusted = {
             s.manifest_digest for s in self._steps if isinstance(s, Judgement) and s.trusted
         }
@@ -112,9 +113,7 @@ class _Walk:
 
     def run(self) -> Walked:
         history = self.walked.history
-        pushes = [
-            s.at for s in self._steps if isinstance(s, Event) and s.kind is EventKind.PUSH
-        ]
+        pushes = [s.at for s in self._steps if isinstance(s, Event) and s.kind is EventKind.PUSH]
         warm, calibrate_from = self._bounds(pushes)
         ripe = self._until - timedelta(days=self._options.maturity_days)
         seen = 0
@@ -127,11 +126,13 @@ class _Walk:
             history.advance(step.at.timestamp())
             if step.kind is EventKind.PUSH:
                 seen += 1
+                rows = contents_rows(history, case) if case.profiles else ()
+                novel = self._novel(case, rows)
                 if seen > warm:
-                    self._learn(case, step.at >= calibrate_from, step.at < ripe)
-                self._remember(case)
-            digest = step.manifest_digest
-            history.observe(case, confirmed=digest is not None and digest in self._confirmed)
+                    calibrates = step.at >= calibrate_from
+                    self._learn(case, rows, novel, calibrates=calibrates, is_ripe=step.at < ripe)
+                self._remember(case, novel)
+            history.observe(case)
         history.advance(self._until.timestamp())
         return self.walked
 
@@ -147,71 +148,75 @@ class _Walk:
     def _judge(self, step: Judgement) -> None:
         digest = step.manifest_digest
         if step.trusted:
-            self._confirmed.add(digest)
             self.walked.history.confirm(digest)
         else:
             self.walked.history.dispute(digest, self._cases.get(digest, ()))
 
-    def _remember(self, case: Case) -> None:
+    def _remember(self, case: Case, novel: list[Profile]) -> None:
         self._others.append(case)
-        self._layers.extend(self._novel(case))
+        self._layers.extend(novel)
         digest = case.occasion.manifest_digest
         if digest is not None and digest in self._cases:
             self._cases[digest].append(case)
 
-    def _novel(self, case: Case) -> Iterator[Profile]:
+    @staticmethod
+    def _novel(case: Case, rows: tuple[Row, ...]) -> list[Profile]:
         """The layers that this push is about: those that were not here before, or the top one."""
-        rows = contents_rows(self.walked.history, case) if case.profiles else ()
         new = [p for p, row in zip(case.profiles, rows, strict=False) if p and not row.low[0]]
         top = case.profiles[-1] if case.profiles else None
-        yield from new or ([top] if top else [])
+        return new or ([top] if top else [])
 
-    def _learn(self, case: Case, calibrates: bool, is_ripe: bool) -> None:
+    def _learn(
+        self,
+        case: Case,
+        rows: tuple[Row, ...],
+        novel: list[Profile],
+        *,
+        calibrates: bool,
+        is_ripe: bool,
+    ) -> None:
         digest = case.occasion.manifest_digest
         block = self.walked.calibration if calibrates else self.walked.fit
         denied = self._denied.get(digest) if digest is not None else None
         if denied is not None:
-            self._learn_denied(case, denied, block)
+            for profile, row in zip(case.profiles, rows, strict=False):
+                if profile is not None and profile.chain in denied:
+                    block.contents.add(row.low, 0, _CONFIRMED)
             return
         trusted = digest is not None and digest in self._trusted
         if not is_ripe and not trusted:
             return
         weight = _CONFIRMED if trusted else 1.0
-        context = context_row(self.walked.history, case.occasion)
-        contents = contents_rows(self.walked.history, case) if case.profiles else ()
-        block.context.add(context.low, 1, weight)
-        for _ in range(self._options.negatives):
-            others = [self._others[self._pick(self._others)].occasion] if self._others else []
-            swapped = self._swaps.occasion(self.walked.history, case.occasion, others)
-            row = context_row(self.walked.history, swapped)
-            block.context.add(row.low, 0, weight / self._options.negatives)
-        self._learn_contents(case, weight, block)
+        context = self._learn_context(case.occasion, weight, block.context)
+        for profile, row in zip(case.profiles, rows, strict=False):
+            if profile is not None and not (row.low[0] and self._swaps.chance() > _KNOWN_SHARE):
+                block.contents.add(row.low, 1, weight)
+        for profile in novel:
+            self._swap_contents(case, profile, weight, block.contents)
         if calibrates:
             group = group_of(self.walked.history, case.occasion)
-            rows = tuple(row.low for row in contents)
-            self.walked.good.append(Good(group, context.low, rows))
+            self.walked.good.append(Good(group, context, tuple(row.low for row in rows)))
 
-    def _pick(self, choices: deque[Case] | deque[Profile]) -> int:
-        return int(self._swaps.chance() * len(choices))
+    def _learn_context(self, real: Occasion, weight: float, table: Table) -> tuple[int, ...]:
+        history, negatives = self.walked.history, self._options.negatives
+        row = context_row(history, real)
+        table.add(row.low, 1, weight)
+        for _ in range(negatives):
+            others = [self._pick(self._others).occasion] if self._others else []
+            swapped = self._swaps.occasion(history, real, others)
+            table.add(context_row(history, swapped).low, 0, weight / negatives)
+        return row.low
 
-    def _learn_contents(self, case: Case, weight: float, block: Block) -> None:
-        history = self.walked.history
-        for profile, row in zip(case.profiles, contents_rows(history, case), strict=False):
-            if profile is None or (row.low[0] and self._swaps.chance() > _KNOWN_SHARE):
-                continue
-            block.contents.add(row.low, 1, weight)
-        for profile in self._novel(case):
-            for _ in range(self._options.negatives):
-                others = [self._layers[self._pick(self._layers)]] if self._layers else []
-                made = self._swaps.profile(profile, others)
-                config = case.config
-                if self._swaps.chance() < 0.15:
-                    config = self._swaps.config(config)
-                row = contents_rows(history, Case(case.occasion, (made,), config))[0]
-                block.contents.add(row.low, 0, weight / self._options.negatives)
+    def _swap_contents(self, case: Case, real: Profile, weight: float, table: Table) -> None:
+        negatives = self._options.negatives
+        for _ in range(negatives):
+            others = [self._pick(self._layers)] if self._layers else []
+            made = self._swaps.profile(real, others)
+            config = case.config
+            if self._swaps.chance() < _CONFIG_SHARE:
+                config = self._swaps.config(config)
+            row = contents_rows(self.walked.history, Case(case.occasion, (made,), config))[0]
+            table.add(row.low, 0, weight / negatives)
 
-    def _learn_denied(self, case: Case, chains: set[str], block: Block) -> None:
-        rows = contents_rows(self.walked.history, case) if case.profiles else ()
-        for profile, row in zip(case.profiles, rows, strict=False):
-            if profile is not None and profile.chain in chains:
-                block.contents.add(row.low, 0, _CONFIRMED)
+    def _pick(self, choices: deque[_Any]) -> _Any:
+        return choices[int(self._swaps.chance() * len(choices))]
