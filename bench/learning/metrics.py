@@ -39,14 +39,9 @@ class Curve:
         fpr = np.concatenate(([0.0], alarms[self._last] / alarms[-1]))
         return fpr, np.concatenate(([0.0], hits[self._last] / hits[-1]))
 
-    def recall(self, rate: float, weights: Floats | None = None) -> float:
+    def recall(self, rate: float) -> float:
         """The true-positive rate at a false-positive rate."""
-        fpr, tpr = self.rates(weights)
-        above = int(np.searchsorted(fpr, rate, side="right"))
-        if above == len(fpr):
-            return float(tpr[-1])
-        share = (rate - fpr[above - 1]) / (fpr[above] - fpr[above - 1])
-        return float(tpr[above - 1] + share * (tpr[above] - tpr[above - 1]))
+        return recall_from(*self.rates(), rate)
 
     def area(self) -> float:
         """Below the curve; half is chance."""
@@ -58,6 +53,15 @@ class Curve:
         fpr, tpr = self.rates()
         share = float(self._attack.mean()) if prevalence is None else prevalence
         return float(np.sum(np.diff(tpr) * precision(tpr, fpr, share)[1:]))
+
+
+def recall_from(fpr: Floats, tpr: Floats, rate: float) -> float:
+    """The true-positive rate of a curve at a false-positive rate, interpolated."""
+    above = int(np.searchsorted(fpr, rate, side="right"))
+    if above == len(fpr):
+        return float(tpr[-1])
+    share = (rate - fpr[above - 1]) / (fpr[above] - fpr[above - 1])
+    return float(tpr[above - 1] + share * (tpr[above] - tpr[above - 1]))
 
 
 def precision(tpr: Floats | float, fpr: Floats | float, prevalence: float) -> Floats:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from learning import metrics
 from learning.cases import BENIGN, Case, Score
-from learning.metrics import Bools, Curve, Floats, Interval
+from learning.metrics import Bools, Curve, Floats
 
 PREVALENCE = 0.01  # of the PR curve
 RATES = (0.01, 0.001)
@@ -77,33 +77,42 @@ class Table:
         """That it has attacks of."""
         return list(dict.fromkeys(group.family for group in self._groups))
 
-    def recall(self, rate: float, family: str = "", weights: Floats | None = None) -> float:
+    def recall(self, rate: float, family: str = "") -> float:
         """Mean over families (or of one) and folds, at a false-positive rate. NaN without any."""
-        found = []
-        for group in self._groups:
-            if family in ("", group.family):
-                try:
-                    chosen = None if weights is None else weights[group.rows]
-                    found.append((group.family, group.curve.recall(rate, chosen)))
-                except ValueError:
-                    continue
+        found = [
+            (group.family, group.curve.recall(rate))
+            for group in self._groups
+            if family in ("", group.family)
+        ]
         names = sorted({name for name, _ in found})
         means = [np.mean([value for other, value in found if other == name]) for name in names]
         return float(np.mean(means)) if means else float("nan")
 
-    def sampled(self, rate: float, clusters: Sequence[str], family: str = "") -> Floats:
-        """`recall` in every bootstrap sample of whole clusters; the same samples for every table
-        that is asked with the same clusters."""
+    def sampled(self, rates: Sequence[float], clusters: Sequence[str]) -> dict[str, Floats]:
+        """`recall` at each of the rates in every bootstrap sample of whole clusters: by family, and
+        under "" their mean; samples x rates. The samples are the same for every table that is asked
+        with the same clusters."""
         number = {name: n for n, name in enumerate(clusters)}
         column = np.array([number[row.case.cluster] for row in self.rows], dtype=np.intp)
         draws = metrics.draw_clusters(len(clusters), ROUNDS, seed=0)
-        return np.array(
-            [self.recall(rate, family, draw[column].astype(np.float64)) for draw in draws]
-        )
+        found = {family: np.full((ROUNDS, len(rates)), np.nan) for family in self.families()}
+        for at, draw in enumerate(draws):
+            weights = draw[column].astype(np.float64)
+            for family, values in self._recalls(rates, weights).items():
+                found[family][at] = values
+        found[""] = np.nanmean(np.stack(list(found.values())), axis=0)
+        return found
 
-    def recall_interval(self, rate: float, clusters: Sequence[str], family: str = "") -> Interval:
-        """`recall` with its bootstrap interval."""
-        return metrics.interval(self.recall(rate, family), self.sampled(rate, clusters, family))
+    def _recalls(self, rates: Sequence[float], weights: Floats) -> dict[str, Floats]:
+        found: dict[str, list[list[float]]] = {}
+        for group in self._groups:
+            try:
+                fpr, tpr = group.curve.rates(weights[group.rows])
+            except ValueError:
+                continue  # no attack of this family was drawn
+            recalls = [metrics.recall_from(fpr, tpr, rate) for rate in rates]
+            found.setdefault(group.family, []).append(recalls)
+        return {family: np.mean(values, axis=0) for family, values in found.items()}
 
     @property
     def clusters(self) -> list[str]:
