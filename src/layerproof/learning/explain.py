@@ -3,10 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from layerproof.learning.features import Feature, Row, least
+from layerproof.learning.features import Feature, Row, bucket, least
 from layerproof.learning.trees import Scorer
 from layerproof.model.learned import Reason, Scored
 
+# What grows with every day on which somebody pushes such an image here.
+_GROWS = frozenset(
+    (
+        "pusher-here", "pusher-days", "pusher-below", "pusher-hour", "repository-days",
+        "country-pusher", "country-here", "country-days", "name-below", "layers-here",
+        "layers-known", "layer-known-here", "contents-known", "contents-here",
+    )
+)  # fmt: skip
 _CLEAR = 1e-9  # contributions below are none
 
 
@@ -48,9 +56,22 @@ def what_if(row: Row, scorer: Scorer, features: Sequence[Feature], bar: float) -
             if scorer.trust(scorer.raw(changed)) >= bar:
                 found.append((abs(wanted - value), column, worded(feature, wanted)))
                 break
-    if not found:
-        return ""
-    return f"trusted if: {min(found)[2]}"
+    if found:
+        return f"trusted if: {min(found)[2]}"
+    return _with_history(row, scorer, features, bar)
+
+
+def _with_history(row: Row, scorer: Scorer, features: Sequence[Feature], bar: float) -> str:
+    """After how many days of confirmed pushes like this one the row would reach `bar`."""
+    for days in (1, 2, 3, 5, 9, 17, 33):
+        changed = tuple(
+            max(value, min(bucket(days), feature.top)) if feature.name in _GROWS else value
+            for feature, value in zip(features, row.low, strict=True)
+        )
+        if changed != row.low and scorer.trust(scorer.raw(changed)) >= bar:
+            what = "day" if days == 1 else "days"
+            return f"trusted if: there had been {days} {what} of confirmed pushes like this one"
+    return ""
 
 
 def _unknown(row: Row, column: int) -> bool:

@@ -17,6 +17,20 @@ from layerproof.learning.monotone import violations
 from layerproof.training.options import TrainingOptions
 from layerproof.training.walk import Table
 
+_DATA = {"max_bin": 15, "min_data_in_bin": 1, "verbosity": -1, "feature_pre_filter": False}
+_PARAMETERS = {
+    "objective": "binary",
+    "boost_from_average": False,
+    "learning_rate": 0.2,
+    "lambda_l2": 2.0,
+    "feature_fraction": 0.7,
+    "monotone_constraints_method": "basic",
+    "use_missing": False,
+    "deterministic": True,
+    "force_row_wise": True,
+    "num_threads": 1,
+}
+
 
 def boost(
     table: Table,
@@ -42,43 +56,38 @@ def boost(
     for label in (0, 1):
         weights[labels == label] /= weights[labels == label].sum()
     weights *= len(table) / 2
-    data = lightgbm.Dataset(
-        table.rows()[:, list(columns)].astype(np.float64),
-        label=labels,
-        weight=weights,
-        params={"max_bin": 15, "min_data_in_bin": 1, "verbosity": -1, "feature_pre_filter": False},
-    )
-    booster = lightgbm.train(
-        {
-            "objective": "binary",
-            "boost_from_average": False,
-            "learning_rate": 0.2,
-            "num_leaves": options.leaves,
-            "min_data_in_leaf": max(3, min(40, len(table) // 100)),
-            "lambda_l2": 2.0,
-            "feature_fraction": 0.6,
-            "monotone_constraints": [1 if features[c].up else -1 for c in columns],
-            "monotone_constraints_method": "basic",
-            "max_bin": 15,
-            "min_data_in_bin": 1,
-            "use_missing": False,
-            "deterministic": True,
-            "force_row_wise": True,
-            "num_threads": 1,
-            "seed": seed,
-            "verbosity": -1,
-        },
-        data,
-        num_boost_round=options.trees,
-    )
-    dumped: Any = booster.dump_model()
+    rows = table.rows().astype(np.float64)
+    so_far = np.zeros(len(table))
     bias, trees = 0.0, []
-    for info in dumped["tree_info"]:
-        root = info["tree_structure"]
-        if "split_feature" not in root:
-            bias += float(root["leaf_value"])
-            continue
-        trees.append(_tree(root, columns))
+    for chosen, count in _stages(features, columns, options.trees):
+        data = lightgbm.Dataset(
+            rows[:, chosen],
+            label=labels,
+            weight=weights,
+            init_score=so_far,
+            params=_DATA,
+        )
+        directions = [1 if features[c].up else -1 for c in chosen]
+        booster = lightgbm.train(
+            {
+                **_DATA,
+                **_PARAMETERS,
+                "num_leaves": options.leaves,
+                "min_data_in_leaf": max(3, min(40, len(table) // 100)),
+                "monotone_constraints": directions,
+                "seed": seed,
+            },
+            data,
+            num_boost_round=count,
+        )
+        so_far = so_far + booster.predict(rows[:, chosen], raw_score=True)
+        dumped: Any = booster.dump_model()
+        for info in dumped["tree_info"]:
+            root = info["tree_structure"]
+            if "split_feature" in root:
+                trees.append(_tree(root, chosen))
+            else:
+                bias += float(root["leaf_value"])
     for tree in trees:
         for column in violations(tree, features):
             raise ModelError(
@@ -86,6 +95,20 @@ def boost(
                 remedy="a defect: please report it; the model in use stays",
             )
     return bias, trees
+
+
+def _stages(
+    features: Sequence[Feature], columns: Sequence[int], trees: int
+) -> list[tuple[list[int], int]]:
+    """Columns and how many trees look at them. First each kind by itself, so that every kind has a
+    say even where another tells the same: whoever gets past one still meets the others. Then all
+    together."""
+    kinds = list(dict.fromkeys(features[column].kind for column in columns))
+    if len(kinds) == 1:
+        return [(list(columns), trees)]
+    each = max(trees // (2 * len(kinds)), 1)
+    stages = [([c for c in columns if features[c].kind is kind], each) for kind in kinds]
+    return [*stages, (list(columns), max(trees - each * len(kinds), 1))]
 
 
 def _tree(root: dict[str, Any], columns: Sequence[int]) -> Tree:
