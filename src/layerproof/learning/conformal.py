@@ -5,6 +5,13 @@ above it) / (n + 1)` is at most a with a probability of at most a (Vovk, Gammerm
 Algorithmic Learning in a Random World, 2nd ed., 2.3 and 4.6 for classes). Ties count against
 nobody. The smallest share there can be is `1 / (n + 1)`: a false-positive rate below that cannot be
 vouched for.
+
+Months are not exchangeable: newcomers come in waves. So the level that p-values are held against
+follows what happens (Gibbs and Candes, Adaptive Conformal Inference Under Distribution Shift, 2021):
+each known-good image that was called untrusted lowers it by `STEP * (1 - a)`, each other raises it
+by `STEP * a`. Over T known-good images the realised rate then is within `(a + STEP) / (STEP * T)` of
+a, whatever the order, as long as the level is above its floor. p-values are given as if the level
+stood still: scaled by `a / level`.
 """
 
 from bisect import bisect_left, bisect_right, insort
@@ -12,13 +19,23 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 
 ALL = "all"
+STEP = 0.005
+_FLOOR = 0.1  # of the asked rate: whoever floods history with oddities gets no further
 
 
 class Window:
     """The newest scores by class of repositories; a class with too few is compared with all."""
 
-    def __init__(self, scores: Mapping[str, Sequence[float]], limit: int, alpha: float) -> None:
+    def __init__(
+        self,
+        scores: Mapping[str, Sequence[float]],
+        limit: int,
+        alpha: float,
+        level: float | None = None,
+    ) -> None:
         self._limit = limit
+        self._alpha = alpha
+        self.level = alpha if level is None else min(max(level, alpha * _FLOOR), 1.0)
         self._enough = int(1 / alpha)
         self._sorted: dict[str, list[float]] = {}
         self._order: dict[str, deque[float]] = {}
@@ -27,8 +44,12 @@ class Window:
                 for score in found:
                     self.add(group, score)
 
-    def add(self, group: str, score: float) -> None:
-        """A known-good image's score; the oldest gives way."""
+    def add(self, group: str, score: float, *, called: bool | None = None) -> None:
+        """A known-good image's score; the oldest gives way. `called`: whether it was called
+        untrusted, where that is known."""
+        if called is not None:
+            level = self.level + STEP * (self._alpha - called)
+            self.level = min(max(level, self._alpha * _FLOOR), 1.0)
         for name in (group, ALL):
             ordered = self._sorted.setdefault(name, [])
             order = self._order.setdefault(name, deque())
@@ -40,13 +61,15 @@ class Window:
     def p_value(self, group: str, score: float) -> tuple[float, float, str]:
         """The p-value, the smallest that there could be, and with which class it was compared."""
         found, name = self._scores(group)
-        return (1 + bisect_right(found, score)) / (len(found) + 1), 1 / (len(found) + 1), name
+        smallest = 1 / (len(found) + 1)
+        p = (1 + bisect_right(found, score)) * smallest
+        return min(p * self._alpha / self.level, 1.0), smallest, name
 
     def least_at(self, group: str, p: float) -> float:
         """The smallest known score with at least this p-value; above all known, 1."""
         found, _ = self._scores(group)
         for score in found:
-            if (1 + bisect_right(found, score)) / (len(found) + 1) >= p:
+            if self.p_value(group, score)[0] >= p:
                 return score
         return 1.0
 

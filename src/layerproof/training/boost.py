@@ -14,9 +14,20 @@ from layerproof.errors import ModelError, UsageError
 from layerproof.learning.features import Feature
 from layerproof.learning.model import Tree
 from layerproof.learning.monotone import violations
+from layerproof.model.learned import Kind
 from layerproof.training.options import TrainingOptions
 from layerproof.training.walk import Table
 
+# The kinds that tell least come first: after the others, nothing would be left for them to tell.
+_ORDER = (
+    Kind.NAME,
+    Kind.REPOSITORIES,
+    Kind.PULLER,
+    Kind.GEOGRAPHY,
+    Kind.REPOSITORY,
+    Kind.PUSHER,
+    Kind.CONTENTS,
+)
 _DATA = {"max_bin": 15, "min_data_in_bin": 1, "verbosity": -1, "feature_pre_filter": False}
 _PARAMETERS = {
     "objective": "binary",
@@ -103,7 +114,8 @@ def _stages(
     """Columns and how many trees look at them. First each kind by itself, so that every kind has a
     say even where another tells the same: whoever gets past one still meets the others. Then all
     together."""
-    kinds = list(dict.fromkeys(features[column].kind for column in columns))
+    there = {features[column].kind for column in columns}
+    kinds = [kind for kind in _ORDER if kind in there]
     if len(kinds) == 1:
         return [(list(columns), trees)]
     each = max(trees // (2 * len(kinds)), 1)

@@ -23,7 +23,6 @@ _COUNTS = (
 _HOW_MANY = (0.5, 0.3, 0.2)  # chance of one, two, three axes
 _AMOUNTS = (1, 1, 2, 3, 5, 9, 20)
 _Axis = TypeVar("_Axis")
-_NAME_LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 
 class Swaps:
@@ -179,9 +178,8 @@ class Swaps:
         return f"\1{what}{self._serial}"  # no name has such a character
 
     def _slip(self, name: str) -> str:
-        """The name with one character replaced."""
+        """The name with one character replaced, by one that no name has."""
         if not name:
             return self._unseen("name")
         at = self._below(len(name))
-        letter = _NAME_LETTERS[self._below(len(_NAME_LETTERS))]
-        return name[:at] + letter + name[at + 1 :]
+        return f"{name[:at]}\1{name[at + 1 :]}"
