@@ -90,7 +90,6 @@ class Track:
     starts: datetime  # of the test: cases are not before it
     has_contents: bool = False
     has_places: bool = False  # countries and pullers
-    held_out: frozenset[str] = frozenset()  # repositories of which nothing is known before the start
 
     def families(self) -> list[str]:
         """The attack families that it has, in the order of `FAMILIES`."""

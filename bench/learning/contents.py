@@ -22,7 +22,6 @@ from learning.cases import BENIGN, FAMILIES, NO_ATTACK, Axis, Case, Track
 from learning.content_attacks import Kit
 from learning.layers import RECIPES, LayerShop, Recipe, upgraded
 from learning.metadata import REGISTRY, read_log
-from learning.track_a import hold_out
 from learning.prepared import Picture, PictureSource, Prepared
 
 from layerproof.analysis.registry import dispatch
@@ -106,12 +105,8 @@ class Scenario:
         chosen = sorted(random.Random("repositories").sample(fitting, self.repositories))
         for number, name in enumerate(chosen):
             self._recipes[name] = self.recipes[number % len(self.recipes)]
-        events, self.held_out = hold_out(
-            [event for event in later if event.repository in self._recipes], STARTS
-        )
-        return events
+        return [event for event in later if event.repository in self._recipes]
 
-    held_out: frozenset[str] = frozenset()
     _recipes: dict[str, Recipe] = field(default_factory=dict)
 
     def _recipe(self, repository: str, at: datetime) -> Recipe:
@@ -250,13 +245,5 @@ def track_c(scenario: Scenario, seed: int, per_family: int = 20) -> tuple[Track,
     known += context_cases(scenario, earlier, per_family, 0)
     honest = [Case(event, BENIGN, note=scenario.notes[event.identity]) for event in later]
     cases = sorted([*honest, *attacks], key=lambda case: (case.event.at, case.event.identity))
-    track = Track(
-        "C",
-        scenario.index,
-        scenario.events,
-        cases,
-        STARTS,
-        has_contents=True,
-        held_out=scenario.held_out,
-    )
+    track = Track("C", scenario.index, scenario.events, cases, STARTS, has_contents=True)
     return track, sorted(known, key=lambda case: (case.event.at, case.event.identity))

@@ -24,7 +24,7 @@ from pathlib import Path
 from learning.cases import NO_ATTACK, Case, Track
 from learning.context_attacks import FOREIGN
 from learning.metadata import LOG, REGISTRY, read_log
-from learning.track_a import Stream, context_track, hold_out
+from learning.track_a import Stream, context_track
 
 from layerproof.model.digest import Digest
 from layerproof.model.event import Event, EventKind
@@ -198,9 +198,9 @@ class Organisation:
 def simulated_stream(seed: int = 0) -> Stream:
     """The organisation's honest events in an index."""
     index = MemoryIndex()
-    events, held = hold_out(Organisation(fit(), seed).events(), STARTS)
+    events = Organisation(fit(), seed).events()
     index.put_events(events)
-    return Stream(index, events, held)
+    return Stream(index, events)
 
 
 def track_d(stream: Stream, seed: int, per_family: int = 150) -> tuple[Track, list[Case]]:

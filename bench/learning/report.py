@@ -7,6 +7,7 @@ from typing import Any
 
 from learning import plots, sections
 from learning.goals import goal_table
+from learning.parts import PARTS
 from learning.results import Results
 from learning.summary import Summary, summarise
 
@@ -32,9 +33,9 @@ def write_report(results: Results, folder: Path) -> None:
     }
     parts = {
         part: results.read(part)
-        for part in ("a-ablation", "c-ablation", "d-ablation", "a-refits", "d-poisoning", "d-days",
-                     "guards")
-    }  # fmt: skip
+        for part in PARTS
+        if not part.endswith("-main")
+    }
     folder.mkdir(parents=True, exist_ok=True)
     text = "\n".join(
         [
@@ -42,6 +43,7 @@ def write_report(results: Results, folder: Path) -> None:
             *_setting(tracks),
             *goal_table(tracks, parts),
             *_tracks(tracks),
+            *sections.held_out(parts),
             *sections.ablations(parts),
             *sections.poisoning(parts["d-poisoning"]),
             *sections.days(parts["d-days"]),
@@ -85,6 +87,5 @@ def _tracks(tracks: dict[str, Summary]) -> list[str]:
             f"![Refused by quarter](quarters-{track.name.lower()}.svg)",
             "",
             *sections.hard_cases(track),
-            *sections.held_out(track),
         ]
     return lines

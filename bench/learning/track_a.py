@@ -1,6 +1,5 @@
 """Track A: the real stream of pushes, with attacks on its axes. Context only."""
 
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,33 +24,20 @@ FAMILIES = (
 )
 
 
-HELD_OUT = 0.1  # of the repositories
-
-
 @dataclass(frozen=True, slots=True)
 class Stream:
     """The honest events in an index, once for all seeds."""
 
     index: Index
     events: Sequence[Event]
-    held_out: frozenset[str]
-
-
-def hold_out(events: Sequence[Event], starts: datetime) -> tuple[list[Event], frozenset[str]]:
-    """Some repositories lose all that happened before the start: to everybody they are new then."""
-    before = {event.repository for event in events if event.at < starts}
-    after = {event.repository for event in events if event.at >= starts}
-    both = sorted(before & after)
-    held = frozenset(random.Random("held out").sample(both, round(HELD_OUT * len(both))))
-    return [e for e in events if e.at >= starts or e.repository not in held], held
 
 
 def real_stream(index: Index | None = None) -> Stream:
-    """The log, without the earlier pushes of the repositories that are held out."""
+    """All of the log."""
     index = index or MemoryIndex()
-    events, held = hold_out(read_log(), STARTS)
+    events = read_log()
     index.put_events(events)
-    return Stream(index, events, held)
+    return Stream(index, events)
 
 
 def track_a(stream: Stream, seed: int, per_family: int = 200) -> tuple[Track, list[Case]]:
@@ -81,13 +67,5 @@ def context_track(
         [*(Case(event, BENIGN) for event in later), *attacks],
         key=lambda case: (case.event.at, case.event.identity),
     )
-    track = Track(
-        name,
-        stream.index,
-        stream.events,
-        cases,
-        starts,
-        has_places=places,
-        held_out=stream.held_out,
-    )
+    track = Track(name, stream.index, stream.events, cases, starts, has_places=places)
     return track, [case for case in known if case.attack]
