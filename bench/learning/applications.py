@@ -7,6 +7,7 @@ that is no source file would be an attack.
 """
 
 import random
+import struct
 import sysconfig
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -20,7 +21,8 @@ from layerproof.testing.images import File, Node, Symlink, Whiteout
 
 UNUSUAL = 0.10  # pushes that begin to do something that this application did not do before
 MOST_SOURCES = 14
-_ELF = b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x03\x00\x3e\x00\x01\x00\x00\x00"
+# A header of a 64-bit program without any segment: the kernel does not load it (elf(5), e_phnum).
+_ELF = struct.pack("<16sHHIQQQIHHHHHH", b"\x7fELF\x02\x01\x01", 3, 62, 1, *(0,) * 4, 64, *(0,) * 5)
 ADDED_PACKAGES = ("attrs", "urllib3", "tomli", "orjson", "six", "pytz", "idna", "certifi", "packaging")
 
 

@@ -41,6 +41,7 @@ STARTS = datetime(2024, 9, 1, tzinfo=UTC)
 NEXT_BASE = datetime(2024, 2, 1, tzinfo=UTC)
 CHANGE_DAYS = 540  # within which repositories change to the next base
 CONFIRMED = 20  # one push in so many
+FEWEST, MOST = 50, 200  # pushes of a chosen repository
 CONTEXT_FAMILIES = (
     "stolen-account",
     "new-account",
@@ -101,7 +102,7 @@ class Scenario:
         pushes: dict[str, int] = {}
         for event in later:
             pushes[event.repository] = pushes.get(event.repository, 0) + 1
-        fitting = sorted(n for n, count in pushes.items() if 50 <= count <= 200)
+        fitting = sorted(n for n, count in pushes.items() if FEWEST <= count <= MOST)
         chosen = sorted(random.Random("repositories").sample(fitting, self.repositories))
         for number, name in enumerate(chosen):
             self._recipes[name] = self.recipes[number % len(self.recipes)]

@@ -100,7 +100,10 @@ class Table:
             weights = draw[column].astype(np.float64)
             for family, values in self._recalls(rates, weights).items():
                 found[family][at] = values
-        found[""] = np.nanmean(np.stack(list(found.values())), axis=0)
+        every = np.stack(list(found.values()))
+        there = ~np.isnan(every)
+        sums, counts = np.where(there, every, 0.0).sum(axis=0), there.sum(axis=0)
+        found[""] = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
         return found
 
     def _recalls(self, rates: Sequence[float], weights: Floats) -> dict[str, Floats]:

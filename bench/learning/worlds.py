@@ -24,7 +24,7 @@ class Size:
     poisoned: int  # attackers of the poisoning curve
 
 
-FULL = Size((1, 2, 3, 4, 5), {"A": 200, "C": 20, "D": 150}, 30, 40)
+FULL = Size((1, 2, 3, 4, 5), {"A": 200, "C": 12, "D": 150}, 30, 40)
 QUICK = Size((1,), {"A": 60, "C": 8, "D": 40}, 8, 15)
 
 
