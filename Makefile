@@ -4,6 +4,7 @@
 #   make test    every test (installs Debian's test programs where it may)
 #   make lint    ruff and mypy
 #   make bench   the benchmark beside Syft, on images built here (minutes, some 20 GB of disk)
+#   make bench-learning  learned trust against its baselines (an hour; BENCH_ARGS=--quick: minutes)
 #   make clean   remove what the others made
 
 PYTHON ?= python3
@@ -12,7 +13,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 BENCH_STAMP := $(VENV)/.installed-bench
 
-.PHONY: run test lint bench lock clean
+.PHONY: run test lint bench bench-learning lock clean
 
 run: $(STAMP)
 	@$(BIN)/layerproof demo
@@ -32,6 +33,10 @@ lint: $(STAMP)
 bench: $(BENCH_STAMP)
 	@scripts/setup-system.sh
 	$(BIN)/python bench/run.py $(BENCH_ARGS)
+
+bench-learning: $(STAMP)
+	@scripts/setup-system.sh
+	$(BIN)/python bench/learn.py $(BENCH_ARGS)
 
 $(STAMP): pyproject.toml requirements.lock scripts/setup-venv.sh
 	@PYTHON="$(PYTHON)" scripts/setup-venv.sh $(VENV) requirements.lock

@@ -14,16 +14,25 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+from layerproof.testing.images import File, Node, Symlink, Whiteout
 from learning.layers import Recipe
 from learning.prepared import Prepared
-
-from layerproof.testing.images import File, Node, Symlink, Whiteout
 
 UNUSUAL = 0.10  # pushes that begin to do something that this application did not do before
 MOST_SOURCES = 14
 # A header of a 64-bit program without any segment: the kernel does not load it (elf(5), e_phnum).
 _ELF = struct.pack("<16sHHIQQQIHHHHHH", b"\x7fELF\x02\x01\x01", 3, 62, 1, *(0,) * 4, 64, *(0,) * 5)
-ADDED_PACKAGES = ("attrs", "urllib3", "tomli", "orjson", "six", "pytz", "idna", "certifi", "packaging")
+ADDED_PACKAGES = (
+    "attrs",
+    "urllib3",
+    "tomli",
+    "orjson",
+    "six",
+    "pytz",
+    "idna",
+    "certifi",
+    "packaging",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +77,17 @@ def own_user(name: str, app: "Application", chance: random.Random) -> dict[str, 
     return {
         "etc/passwd": File(f"root:x:0:0:root:/root:/bin/sh\n{row}".encode()),
         "etc/group": File(f"root:x:0:\n{name}:x:1000:\n".encode()),
-        "etc/shadow": File(f"root:*:19700:0:99999:7:::\n{name}:!:19700::::::\n".encode(), mode=0o640),
+        "etc/shadow": File(
+            f"root:*:19700:0:99999:7:::\n{name}:!:19700::::::\n".encode(), mode=0o640
+        ),
     }
 
 
 def authority(name: str, app: "Application", chance: random.Random) -> dict[str, Node]:
     """The organisation's own certificate authority."""
-    body = f"-----BEGIN CERTIFICATE-----\n{chance.randbytes(600).hex()}\n-----END CERTIFICATE-----\n"
+    body = (
+        f"-----BEGIN CERTIFICATE-----\n{chance.randbytes(600).hex()}\n-----END CERTIFICATE-----\n"
+    )
     return {"usr/local/share/ca-certificates/organisation.crt": File(body.encode())}
 
 
@@ -82,14 +95,19 @@ def job(name: str, app: "Application", chance: random.Random) -> dict[str, Node]
     """A nightly job."""
     line = f"{chance.randrange(60)} {chance.randrange(6)} * * * root /srv/app/cleanup.sh\n"
     script = b"#!/bin/sh\nfind /var/tmp/app -mtime +7 -delete\n"
-    return {f"etc/cron.d/{name}": File(line.encode()), "srv/app/cleanup.sh": File(script, mode=0o755)}
+    return {
+        f"etc/cron.d/{name}": File(line.encode()),
+        "srv/app/cleanup.sh": File(script, mode=0o755),
+    }
 
 
 def native_library(name: str, app: "Application", chance: random.Random) -> dict[str, Node]:
     """A compiled part, and where the loader finds it."""
     file = f"lib{name}.so.1"
     return {
-        f"usr/local/lib/{file}": File(library(chance, chance.randrange(20_000, 200_000)), mode=0o755),
+        f"usr/local/lib/{file}": File(
+            library(chance, chance.randrange(20_000, 200_000)), mode=0o755
+        ),
         f"usr/local/lib/lib{name}.so": Symlink(file),
         "etc/ld.so.conf.d/local.conf": File(b"/usr/local/lib\n"),
     }
@@ -120,7 +138,7 @@ def package(name: str, app: "Application", chance: random.Random) -> dict[str, N
 def entry_point(name: str, app: "Application", chance: random.Random) -> dict[str, Node]:
     """Another start script."""
     app.entry = f"/srv/app/bin/{name}-start"
-    script = f"#!/bin/sh\nset -e\n# {chance.getrandbits(32)}\nexec /srv/app/start.sh \"$@\"\n"
+    script = f'#!/bin/sh\nset -e\n# {chance.getrandbits(32)}\nexec /srv/app/start.sh "$@"\n'
     return {app.entry[1:]: File(script.encode(), mode=0o755)}
 
 
@@ -160,14 +178,19 @@ def package_files(name: str, language: str, chance: random.Random) -> dict[str, 
     if language == "node":
         folder = f"srv/web/node_modules/{name}"
         manifest = f'{{"name":"{name}","version":"{version}","main":"index.js"}}\n'
-        return {f"{folder}/package.json": File(manifest.encode()), f"{folder}/index.js": File(module)}
+        return {
+            f"{folder}/package.json": File(manifest.encode()),
+            f"{folder}/index.js": File(module),
+        }
     folder = "usr/local/lib/python3.11/dist-packages"
     info = f"{folder}/{name}-{version}.dist-info"
     metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
     return {
         f"{folder}/{name}/__init__.py": File(module),
         f"{info}/METADATA": File(metadata.encode()),
-        f"{info}/RECORD": File(f"{name}/__init__.py,,\n{name}-{version}.dist-info/RECORD,,\n".encode()),
+        f"{info}/RECORD": File(
+            f"{name}/__init__.py,,\n{name}-{version}.dist-info/RECORD,,\n".encode()
+        ),
     }
 
 
@@ -195,7 +218,7 @@ class Application:
             self._change()
         if self.version > 1 and self.chance.random() < UNUSUAL:
             note = self._unusual()
-        start = f"#!/bin/sh\nexport APP_VERSION={self.version}\nexec /srv/app/main \"$@\"\n"
+        start = f'#!/bin/sh\nexport APP_VERSION={self.version}\nexec /srv/app/main "$@"\n'
         tree = {
             **self._sources,
             "srv/app/start.sh": File(start.encode(), mode=0o755),

@@ -7,13 +7,12 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from learning.history import History
-
 from layerproof.engine.ports import Index
 from layerproof.model.change import Cause, ChangeKind
 from layerproof.model.digest import ChainId, Digest
 from layerproof.model.event import Event
 from layerproof.oci import changecodec
+from learning.history import History
 
 CONTEXT = (
     "repository is new",

@@ -9,12 +9,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from layerproof.model.digest import ChainId, Digest
+from layerproof.model.event import Event
 from learning.axes import CONTEXT, NOVELTIES, ContentAxes, context_axes, images_of
 from learning.cases import Case, Score, Track
 from learning.history import History, walk
-
-from layerproof.model.digest import ChainId, Digest
-from layerproof.model.event import Event
 
 
 class Judge(Protocol):

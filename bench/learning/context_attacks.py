@@ -4,7 +4,7 @@ Each attacker studies the history before his push and changes one thing, by an A
 
 - `stolen-account` (T1078): an account that is active elsewhere pushes where it never did.
 - `new-account` (T1136): an account that nobody has seen pushes into a repository that stands.
-- `typosquat-repository` (T1036): a repository one edit from a known one; from a new or known account.
+- `typosquat-repository` (T1036): a repository one edit from a known one, by a new or known one.
 - `odd-hour` (T1078): the account that pushes there, on that day, at the hour when it pushes least.
 - `dormant-account` (T1078): an account that pushed there, but nothing anywhere for a year.
 - `foreign-source` (T1133): the usual account and hour from a country where it never was.
@@ -18,14 +18,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
+from layerproof.model.digest import Digest
+from layerproof.model.event import Event
 from learning.cases import NO_ATTACK, Case
 from learning.history import History, walk
 
-from layerproof.model.digest import Digest
-from layerproof.model.event import Event
-
 DORMANT = timedelta(days=365)
 ACTIVE = timedelta(days=180)
+REGULAR = 3  # pushes from which on an account is worth stealing
 HABIT = 20  # pushes from which on an account has usual hours
 FOREIGN = ("KP", "BY", "VN", "NG", "PA", "KZ", "MD", "PK", "VE", "LA")
 
@@ -38,7 +38,7 @@ def stolen_account(event: Event, history: History, chance: random.Random) -> Eve
         account
         for account, repositories in history.repositories_of.items()
         if event.repository not in repositories
-        and 3 <= history.by_account[account]
+        and history.by_account[account] >= REGULAR
         and len(repositories) <= 8
         and event.at - history.last_of_account[account] <= ACTIVE
     ]
@@ -88,7 +88,7 @@ def odd_hour(event: Event, history: History, chance: random.Random) -> Event | N
     account = event.account
     if history.by_account[account] < HABIT:
         return None
-    later = [hour for hour in range(24) if 0 < (hour - event.at.hour) % 24]
+    later = [hour for hour in range(24) if (hour - event.at.hour) % 24 > 0]
     least = min(history.near_hour(account, hour) for hour in later)
     hour = chance.choice([h for h in later if history.near_hour(account, h) == least])
     if history.near_hour(account, hour) * 24 > history.by_account[account]:

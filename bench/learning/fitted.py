@@ -10,14 +10,14 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
-from learning.baselines import AxisRows
-from learning.cases import Case, Score, Track
 from sklearn.ensemble import IsolationForest
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from layerproof.model.event import EventKind
+from learning.baselines import AxisRows
+from learning.cases import Case, Score, Track
 
 MOST_ROWS = 8_000  # honest pushes of the training, the latest ones
 WARM_UP = 200  # pushes at the beginning, when everything is new

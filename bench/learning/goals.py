@@ -46,8 +46,11 @@ def _recalls(track: Summary) -> Iterator[Line]:
         )
     worst = min(track.model.table.families(), key=lambda f: track.model.recalls[f][0.01].value)
     found = track.model.recalls[worst][0.01]
-    yield "worst family at 1 % (track C)", "≥ 50 %", f"{worst}: {with_interval(found)}", (
-        found.value >= 0.5
+    yield (
+        "worst family at 1 % (track C)",
+        "≥ 50 %",
+        f"{worst}: {with_interval(found)}",
+        (found.value >= 0.5),
     )
 
 
@@ -65,7 +68,12 @@ def _quarters(name: str, track: Summary) -> Line:
     told = f"{ratio:.2f} in {worst.name} ({worst.honest} pushes)"
     beyond = [q for q in track.quarters if _beyond_chance(q.refused * q.honest, q.honest)]
     told += f"; beyond chance in {len(beyond)} of {len(track.quarters)}"
-    return f"realised / nominal at 1 % in every quarter, track {name}", "≤ 1.25", told, ratio <= 1.25
+    return (
+        f"realised / nominal at 1 % in every quarter, track {name}",
+        "≤ 1.25",
+        told,
+        ratio <= 1.25,
+    )
 
 
 def _beyond_chance(refused: float, honest: int, rate: float = 0.01) -> bool:
@@ -80,7 +88,7 @@ def _beyond_chance(refused: float, honest: int, rate: float = 0.01) -> bool:
 def _poisoning(found: dict[str, Any]) -> Line:
     goal, target = "10 unconfirmed pushes in 14 days cost (track D)", "≤ 2 points"
     if not found:
-        return goal, target, "–", None
+        return goal, target, "-", None
     by_count = {int(row[0]): row[1] for row in found["curves"]["14"]}
     cost = by_count[0] - by_count[10]
     return goal, target, f"{100 * cost:.1f} points", cost <= 0.02
@@ -88,7 +96,7 @@ def _poisoning(found: dict[str, Any]) -> Line:
 
 def _guards(found: dict[str, Any]) -> Iterator[Line]:
     if not found:
-        yield "import, retraining", "≤ 50 ms; byte for byte", "–", None
+        yield "import, retraining", "≤ 50 ms; byte for byte", "-", None
         return
     without, with_it = found["import"]
     added = 1000 * (with_it - without)

@@ -17,8 +17,8 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class History:
-    """Counts over pushes and pulls; all of them, confirmed or not. `images`: the layers of images by
-    manifest, lowest first; empty for a stream without contents."""
+    """Counts over pushes and pulls; all of them, confirmed or not. `images`: the layers of images
+    by manifest, lowest first; empty for a stream without contents."""
 
     images: Mapping[Digest, tuple[ChainId, ...]] = field(default_factory=dict)
     pushes: int = 0

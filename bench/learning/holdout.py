@@ -1,4 +1,4 @@
-"""Whole repositories held out: nothing that was pushed to them before the start is known to anybody.
+"""Whole repositories held out: nothing that was pushed to them before the start is known.
 
 It is a harder test than a product meets: a tenth of all repositories is new on one day.
 """
@@ -9,10 +9,9 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, cast
 
-from learning.cases import Track
-
 from layerproof.engine.ports import Index
 from layerproof.model.event import Event
+from learning.cases import Track
 
 SHARE = 0.1  # of the repositories
 

@@ -10,15 +10,14 @@ import gzip
 import hashlib
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
 from images import LayerStore, Step, Tree, build_layers
+from layerproof.testing.images import File, Node, Symlink
 from learning.prepared import Prepared
-
-from layerproof.testing.images import File, Symlink
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 SLIM = Step("base", ("slim",))
@@ -136,7 +135,7 @@ func main() {
 	http.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, len(payload)) })
 	_ = http.ListenAndServe("127.0.0.1:8080", nil)
 }
-"""
+"""  # noqa: E501  because it is Go
 _INSTALLER = b"""#!/bin/sh
 # Installs the tool into /usr/local. Fetched and run by: curl -fsSL https://get.tool.example | sh
 set -eu
@@ -177,7 +176,7 @@ def _packed(folder: Path) -> Prepared:
 
 def _installer(folder: Path) -> Prepared:
     tool = go_program(folder, b"tool")
-    tree = {
+    tree: Mapping[str, Node] = {
         "tmp/install.sh": File(_INSTALLER, mode=0o755),
         "usr/local/bin/tool": File(tool, mode=0o755),
         "usr/local/bin/t": Symlink("tool"),

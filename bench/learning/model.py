@@ -9,8 +9,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from learning.cases import Case, Score, Track
-
 from layerproof.model.event import Event
 from layerproof.training.interface import (
     ALL_KINDS,
@@ -22,6 +20,7 @@ from layerproof.training.interface import (
     TrainingOptions,
     train,
 )
+from learning.cases import Case, Score, Track
 
 PLACES = frozenset({Kind.GEOGRAPHY, Kind.PULLER})
 

@@ -21,14 +21,13 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from layerproof.model.digest import Digest
+from layerproof.model.event import Event, EventKind
+from layerproof.testing.index import MemoryIndex
 from learning.cases import NO_ATTACK, Case, Track
 from learning.context_attacks import FOREIGN
 from learning.metadata import LOG, REGISTRY, read_log
 from learning.track_a import Stream, context_track
-
-from layerproof.model.digest import Digest
-from layerproof.model.event import Event, EventKind
-from layerproof.testing.index import MemoryIndex
 
 BEGINS = datetime(2022, 1, 1, tzinfo=UTC)
 STARTS = datetime(2024, 9, 1, tzinfo=UTC)

@@ -13,6 +13,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
+
+from layerproof.model.event import Event
+from layerproof.training.interface import train
 from learning import organisation
 from learning.cases import Track
 from learning.holdout import held_out
@@ -23,9 +26,6 @@ from learning.runs import Make, baselines, run
 from learning.tables import Row, Table
 from learning.track_a import context_track
 from learning.worlds import Worlds
-
-from layerproof.model.event import Event
-from layerproof.training.interface import train
 
 Document = dict[str, Any]
 POISON = (0, 1, 3, 10, 30)

@@ -5,9 +5,10 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-from learning.summary import MODEL, Figures, Summary
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from learning.summary import MODEL, Figures, Summary
 
 _RATES = np.concatenate(([0.0002, 0.0005], np.logspace(-3, 0, 61)))
 _WIDTH = 7.5

@@ -7,10 +7,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from layerproof.model.event import Event, EventKind
 from learning.cases import Case, Score
 from learning.tables import Row, Table
-
-from layerproof.model.event import Event, EventKind
 
 
 class Results:
@@ -66,8 +65,6 @@ def table_from_json(rows: Sequence[Sequence[Any]]) -> Table:
     """The rows again."""
     found = []
     for identity, at, repository, family, twin, note, fold, *score in rows:
-        event = Event(
-            identity, EventKind.PUSH, datetime.fromisoformat(at), repository=repository
-        )
+        event = Event(identity, EventKind.PUSH, datetime.fromisoformat(at), repository=repository)
         found.append(Row(Case(event, family, twin, note), Score(*score), fold))
     return Table(found)

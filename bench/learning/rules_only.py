@@ -1,14 +1,12 @@
-"""The product's own rules under its built-in policy, as a baseline: no model, no history of context.
+"""The product's own rules under its built-in policy, as a baseline: no model, no history.
 
-The image's base is what an operator trusted. Advisories speak for everything and know of nothing, so
-that what is left is what a layer does. Trust is 1 without a finding, and less by the worst one.
+The image's base is what an operator trusted. Advisories speak for everything and know of nothing,
+so that what is left is what a layer does. Trust is 1 without a finding, and less by the worst one.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-
-from learning.cases import Case, Score, Track
 
 from layerproof.analysis.current import CURRENT
 from layerproof.engine.decide import decide_at
@@ -16,6 +14,7 @@ from layerproof.engine.ports import Index
 from layerproof.model.finding import Effect, Finding, Severity
 from layerproof.policy.defaults import DEFAULT_POLICY
 from layerproof.testing.advisories import nothing_known
+from learning.cases import Case, Score, Track
 
 _SEVERITIES = tuple(Severity)
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+
 from learning import metrics
 from learning.cases import BENIGN, FAMILY
 from learning.metrics import Interval
@@ -22,14 +23,14 @@ TRACKS = {
 
 def percent(value: float, digits: int = 1) -> str:
     """As people read it."""
-    return "–" if np.isnan(value) else f"{100 * value:.{digits}f} %"
+    return "-" if np.isnan(value) else f"{100 * value:.{digits}f} %"
 
 
 def with_interval(found: Interval) -> str:
-    """`61 % (54–67)`."""
+    """`61 % (54-67)`."""
     if np.isnan(found.low):
         return percent(found.value, 0)
-    return f"{100 * found.value:.0f} % ({100 * found.low:.0f}–{100 * found.high:.0f})"
+    return f"{100 * found.value:.0f} % ({100 * found.low:.0f}-{100 * found.high:.0f})"
 
 
 def headline(track: Summary) -> list[str]:
@@ -37,9 +38,10 @@ def headline(track: Summary) -> list[str]:
     lines = [
         f"## Track {track.name}: {TRACKS[track.name]}",
         "",
-        "Mean over attack families, each left out: recall at 1 % and 0.1 % false positives; PR-AUC "
-        f"where {percent(PREVALENCE, 0)} of pushes are attacks; precision at the threshold of 0.1 % "
-        "false positives where one push in 1,000, or in 10,000, is an attack; area below the ROC "
+        "Mean over attack families, each left out: recall at 1 % and 0.1 % false positives; "
+        "PR-AUC "
+        f"where {percent(PREVALENCE, 0)} of pushes are attacks; precision at the threshold of "
+        "0.1 % false positives where one push in 1,000, or in 10,000, is an attack; area below the ROC "
         "curve.",
         "",
         "| scorer | recall at 1 % | recall at 0.1 % | PR-AUC | precision at 10⁻³ | at 10⁻⁴ | ROC |",
@@ -124,13 +126,14 @@ def rates(track: Summary) -> list[str]:
         f"At its own threshold for 1 % the model refused {percent(refused, 2)} of honest pushes "
         f"({1000 * refused:.1f} alerts per 1,000 pushes) and {percent(caught)} of all attacks. It "
         f"abstained from {percent(abstained)} of honest pushes and from "
-        f"{percent(float(attacks.abstains.mean()))} of attacks; a gate that refuses what it abstains "
-        f"from stops {percent(float(np.mean(_stopped(attacks.rows))))} of attacks at the cost of "
-        f"{percent(float(np.mean(_stopped(honest.rows))))} of honest pushes. The smallest rate that "
-        f"its history can vouch for was {percent(smallest, 3)} (median). ECE "
+        f"{percent(float(attacks.abstains.mean()))} of attacks; a gate that refuses what it "
+        f"abstains from stops {percent(float(np.mean(_stopped(attacks.rows))))} of attacks at the cost of "
+        f"{percent(float(np.mean(_stopped(honest.rows))))} of honest pushes. The smallest rate "
+        f"that its history can vouch for was {percent(smallest, 3)} (median). ECE "
         f"{table.calibration_error():.3f} where {percent(PREVALENCE, 0)} of pushes are attacks.",
         "",
-        "| quarter | honest pushes | refused at 1 % | realised / nominal | below 0.1 % | abstained |",
+        "| quarter | honest pushes | refused at 1 % | realised / nominal | below 0.1 % "
+        "| abstained |",
         "| --- | ---: | ---: | ---: | ---: | ---: |",
         *(
             f"| {q.name} | {q.honest} | {percent(q.refused, 2)} | {q.refused / 0.01:.2f} "
@@ -225,8 +228,8 @@ def poisoning(found: dict[str, Any]) -> list[str]:
     lines = [
         "## Poisoning",
         "",
-        f"{found['attackers']} attackers of track D (new and stolen accounts) whose first pushes were "
-        "accepted and never disputed: within 14 days before the attack, and, patiently, within 90.",
+        f"{found['attackers']} attackers of track D (new and stolen accounts) whose first pushes "
+        "were accepted and never disputed: within 14 days before the attack, and, patiently, within 90.",
         "",
         "| accepted pushes | 14 days: recall at 1 % | at 0.1 % | 90 days: at 1 % | at 0.1 % |",
         "| ---: | ---: | ---: | ---: | ---: |",
@@ -292,7 +295,10 @@ def costs(tracks: dict[str, Summary], guards_found: dict[str, Any]) -> list[str]
         )
     if guards_found:
         without, with_it = guards_found["import"]
-        lines += ["", f"Importing the scorer adds {1000 * (with_it - without):.0f} ms to a verdict."]
+        lines += [
+            "",
+            f"Importing the scorer adds {1000 * (with_it - without):.0f} ms to a verdict.",
+        ]
     return [*lines, ""]
 
 
@@ -322,8 +328,8 @@ def limits() -> list[str]:
         "- Track A's accounts wrote the change that a maintainer merged; newcomers are 4 % of its "
         "pushes. A new account there is, by what the log holds, what an honest newcomer is, so no "
         "model can find most of them at 1 %. Registries with few newcomers are track D's.",
-        "- Track D's countries and pulls are assumptions (`bench/learning/organisation.py`), and so "
-        "is what each push of track C contains (`applications.py`).",
+        "- Track D's countries and pulls are assumptions (`bench/learning/organisation.py`), and "
+        "so is what each push of track C contains (`applications.py`).",
         "- Every attack shows on one axis; real ones show on several, and are easier. One that "
         "shows on none, as xz did, is missed by construction.",
         "- Few honest pushes fall into a quarter: at 1 % of 300 pushes, 3 are expected and 5 or "

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+
 from learning import metrics
 from learning.cases import BENIGN, NO_ATTACK
 from learning.metrics import Curve, Floats, Interval

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+
 from learning import metrics
 from learning.cases import BENIGN, Case, Score
 from learning.metrics import Bools, Curve, Floats

@@ -4,14 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from layerproof.engine.ports import Index
+from layerproof.model.event import Event, EventKind
+from layerproof.testing.index import MemoryIndex
 from learning.cases import BENIGN, NO_ATTACK, Case, Track
 from learning.context_attacks import inject
 from learning.fitted import WARM_UP
 from learning.metadata import read_log
-
-from layerproof.engine.ports import Index
-from layerproof.model.event import Event, EventKind
-from layerproof.testing.index import MemoryIndex
 
 STARTS = datetime(2020, 1, 1, tzinfo=UTC)
 FAMILIES = (

@@ -5,11 +5,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from layerproof.store.sqlite_index import open_sqlite
 from learning import contents, organisation, track_a
 from learning.cases import Case, Track
 from learning.layers import LayerShop
-
-from layerproof.store.sqlite_index import open_sqlite
 
 Attacked = tuple[Track, Sequence[Case]]  # the track, and the attacks known before its start
 

@@ -3,16 +3,24 @@
 import io
 import random
 import tarfile
+from itertools import pairwise
 
 import pytest
-from learning.applications import HARD_STEPS, UNUSUAL_STEPS, Application, Build, library, source_texts
+
+from layerproof.oci.limits import Limits
+from layerproof.testing.images import File, Node, Whiteout, tar
+from learning.applications import (
+    HARD_STEPS,
+    UNUSUAL_STEPS,
+    Application,
+    Build,
+    library,
+    source_texts,
+)
 from learning.cases import FAMILIES, NO_ATTACK, Axis
 from learning.content_attacks import ATTACKS, Kit
 from learning.layers import Recipe
 from learning.prepared import Picture, PictureSource, Prepared
-
-from layerproof.oci.limits import Limits
-from layerproof.testing.images import File, Node, Whiteout, tar
 
 LOWER = {
     "etc/passwd": "root:x:0:0::/root:/bin/sh\n",
@@ -142,7 +150,7 @@ def test_an_attack_without_a_place_is_none() -> None:
 def test_an_application_changes_with_every_push_and_sometimes_unusually(hard: str) -> None:
     app = application(hard)
     builds = [app.push() for _ in range(120)]
-    assert all(a.tree != b.tree for a, b in zip(builds, builds[1:], strict=False))
+    assert all(a.tree != b.tree for a, b in pairwise(builds))
     notes = {build.note for build in builds} - {hard}
     assert len(notes) >= 4
     known = {step.__name__.replace("_", " ") for step in (*UNUSUAL_STEPS, *HARD_STEPS.values())}

@@ -5,12 +5,12 @@ from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from learning.cases import NO_ATTACK
-from learning.context_attacks import ATTACKS, inject, one_edit
-from learning.history import History, walk
 
 from layerproof.model.digest import Digest
 from layerproof.model.event import Event, EventKind
+from learning.cases import NO_ATTACK
+from learning.context_attacks import ATTACKS, inject, one_edit
+from learning.history import History, walk
 
 START = datetime(2024, 1, 1, 9, tzinfo=UTC)
 

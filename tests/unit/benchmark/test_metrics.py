@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
+
 from learning.metrics import (
     Curve,
     calibration_error,
@@ -14,11 +16,10 @@ from learning.metrics import (
     prevalence_weights,
     recall_from,
 )
-from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
-cases = st.lists(
-    st.tuples(st.booleans(), st.integers(0, 12)), min_size=2, max_size=120
-).filter(lambda rows: {attack for attack, _ in rows} == {True, False})
+cases = st.lists(st.tuples(st.booleans(), st.integers(0, 12)), min_size=2, max_size=120).filter(
+    lambda rows: {attack for attack, _ in rows} == {True, False}
+)
 
 
 def columns(rows: list[tuple[bool, int]]) -> tuple[np.ndarray, np.ndarray]:
@@ -97,7 +98,7 @@ def test_calibration_error_by_hand() -> None:
     trust = np.array([0.95, 0.95, 0.15, 0.15])
     honest = np.array([True, False, False, False])
     weights = np.ones(4)
-    # bins 0.9–1.0: told 0.95, was 0.5; 0.1–0.2: told 0.15, was 0
+    # bins 0.9 to 1.0: told 0.95, was 0.5; 0.1 to 0.2: told 0.15, was 0
     assert calibration_error(trust, honest, weights) == pytest.approx((0.45 + 0.15) / 2)
 
 

@@ -4,12 +4,12 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
+
+from layerproof.model.event import Event, EventKind
 from learning.cases import BENIGN, NO_ATTACK, Case, Score
 from learning.results import Results, rows_to_json, table_from_json
 from learning.summary import quarters_of, summarise, twin_area
 from learning.tables import Row, Table
-
-from layerproof.model.event import Event, EventKind
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 

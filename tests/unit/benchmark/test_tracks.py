@@ -2,8 +2,12 @@
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
+
+from layerproof.model.event import EventKind
+from layerproof.testing.index import MemoryIndex
 from learning import metadata, organisation, track_a
 from learning.baselines import simple_baselines
 from learning.cases import BENIGN, NO_ATTACK, Track
@@ -13,9 +17,6 @@ from learning.holdout import held_out
 from learning.layers import LayerShop, Recipe
 from learning.parts import accepted_pushes, rename
 from learning.runs import AxisRows, run
-
-from layerproof.model.event import EventKind
-from layerproof.testing.index import MemoryIndex
 
 pytestmark = pytest.mark.skipif(
     not metadata.LOG.exists(), reason=f"the real stream is not at hand: {metadata.LOG}"
@@ -36,7 +37,7 @@ def real() -> track_a.Stream:
 def test_the_log_is_read_whole_and_in_order() -> None:
     events = metadata.read_log()
     assert len(events) > 24_000
-    assert all(a.at <= b.at for a, b in zip(events, events[1:], strict=False))
+    assert all(a.at <= b.at for a, b in pairwise(events))
     assert len({event.identity for event in events}) == len(events)
     assert all(event.at.utcoffset() == timedelta() for event in events)
 
