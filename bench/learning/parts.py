@@ -90,10 +90,10 @@ def _figures(table: Table) -> list[Any]:
 
 
 def hold_out(worlds: Worlds, name: str) -> Document:
-    """Repositories held out: the attacks of all seeds, one model for each."""
+    """Repositories held out: the attacks of some seeds, one model for each."""
     rows: list[Row] = []
     held: frozenset[str] = frozenset()
-    for seed in worlds.size.seeds:
+    for seed in worlds.size.seeds[: worlds.size.held_out[name]]:
         say(f"track {name}, seed {seed}: held out")
         track, held = held_out(worlds.track(name, seed)[0])
         rows += run(Learned, track, seed)
@@ -101,11 +101,11 @@ def hold_out(worlds: Worlds, name: str) -> Document:
 
 
 def refits(worlds: Worlds) -> Document:
-    """Track A with a new model every year, the first seed."""
+    """Track A with a new model every two years, the first seed."""
     seed = worlds.size.seeds[0]
     track, _ = worlds.track("A", seed)
-    years = [datetime(year, 1, 1, tzinfo=UTC) for year in range(2021, 2027)]
-    say("track A: a new model every year")
+    years = [datetime(year, 1, 1, tzinfo=UTC) for year in (2022, 2024, 2026)]
+    say("track A: new models")
     rows = run(Learned, track, seed, refits=years)
     return {"rows": rows_to_json(rows)}
 

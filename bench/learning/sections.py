@@ -41,8 +41,8 @@ def headline(track: Summary) -> list[str]:
         "Mean over attack families, each left out: recall at 1 % and 0.1 % false positives; "
         "PR-AUC "
         f"where {percent(PREVALENCE, 0)} of pushes are attacks; precision at the threshold of "
-        "0.1 % false positives where one push in 1,000, or in 10,000, is an attack; area below the ROC "
-        "curve.",
+        "0.1 % false positives where one push in 1,000, or in 10,000, is an attack; area below "
+        "the ROC curve.",
         "",
         "| scorer | recall at 1 % | recall at 0.1 % | PR-AUC | precision at 10⁻³ | at 10⁻⁴ | ROC |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
@@ -127,8 +127,8 @@ def rates(track: Summary) -> list[str]:
         f"({1000 * refused:.1f} alerts per 1,000 pushes) and {percent(caught)} of all attacks. It "
         f"abstained from {percent(abstained)} of honest pushes and from "
         f"{percent(float(attacks.abstains.mean()))} of attacks; a gate that refuses what it "
-        f"abstains from stops {percent(float(np.mean(_stopped(attacks.rows))))} of attacks at the cost of "
-        f"{percent(float(np.mean(_stopped(honest.rows))))} of honest pushes. The smallest rate "
+        f"abstains from stops {percent(float(np.mean(_stopped(attacks.rows))))} of attacks "
+        f"at the cost of {percent(float(np.mean(_stopped(honest.rows))))} of honest pushes. The smallest rate "
         f"that its history can vouch for was {percent(smallest, 3)} (median). ECE "
         f"{table.calibration_error():.3f} where {percent(PREVALENCE, 0)} of pushes are attacks.",
         "",
@@ -229,7 +229,8 @@ def poisoning(found: dict[str, Any]) -> list[str]:
         "## Poisoning",
         "",
         f"{found['attackers']} attackers of track D (new and stolen accounts) whose first pushes "
-        "were accepted and never disputed: within 14 days before the attack, and, patiently, within 90.",
+        "were accepted and never disputed: within 14 days before the attack, and, "
+        "patiently, within 90.",
         "",
         "| accepted pushes | 14 days: recall at 1 % | at 0.1 % | 90 days: at 1 % | at 0.1 % |",
         "| ---: | ---: | ---: | ---: | ---: |",
@@ -262,14 +263,14 @@ def days(found: dict[str, Any]) -> list[str]:
 
 
 def refits(found: dict[str, Any]) -> list[str]:
-    """A new model every year instead of one for all."""
+    """New models instead of one for all."""
     if not found:
         return []
     table = table_from_json(found["rows"])
     return [
-        "## A new model every year",
+        "## A new model every two years",
         "",
-        f"Track A, one seed, trained anew every January: recall {percent(table.recall(0.01))} at "
+        f"Track A, one seed, trained anew in January 2022, 2024 and 2026: recall {percent(table.recall(0.01))} at "
         f"1 % and {percent(table.recall(0.001))} at 0.1 %, ROC {table.area():.3f}.",
         "",
     ]

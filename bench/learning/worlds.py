@@ -21,10 +21,11 @@ class Size:
     per_family: dict[str, int]  # attacks of each family and seed, by track
     repositories: int  # of track C
     poisoned: int  # attackers of the poisoning curve
+    held_out: dict[str, int]  # seeds that are run with repositories held out, by track
 
 
-FULL = Size((1, 2, 3, 4, 5), {"A": 200, "C": 12, "D": 150}, 30, 40)
-QUICK = Size((1,), {"A": 60, "C": 8, "D": 40}, 8, 15)
+FULL = Size((1, 2, 3, 4, 5), {"A": 200, "C": 12, "D": 150}, 30, 40, {"A": 2, "C": 5, "D": 3})
+QUICK = Size((1,), {"A": 60, "C": 8, "D": 40}, 8, 15, {"A": 1, "C": 1, "D": 1})
 
 
 @dataclass
