@@ -35,6 +35,7 @@ ROWS = (
         "testing",
         "feeds",
         "remote",
+        "training",
     },
     {"config", "service_config"},
     {"wiring"},
@@ -73,8 +74,8 @@ PURE_PARTS = {
 }
 
 HEAVY = {
-    "alembic", "asyncio", "httpx", "multiprocessing", "pydantic", "rich", "sqlalchemy", "yaml",
-    "zstandard",
+    "alembic", "asyncio", "httpx", "lightgbm", "multiprocessing", "numpy", "pydantic", "rich",
+    "sqlalchemy", "yaml", "zstandard",
 }  # fmt: skip
 
 

@@ -25,6 +25,7 @@ _COMMANDS = {
     "explain": "Tell why a layer is trusted, or not, in plain words.",
     "find": "Find the layers and images that hold a path, package or file.",
     "index": "Read images into the layer index.",
+    "learn": "Train, promote and ask the model that knows what is trusted here.",
     "policy": "Write a policy file, and see whether it can be used.",
     "pull": "Fetch what is not trusted into quarantine, and refuse it from then on.",
     "jobs": "List and cancel the jobs of a service.",

@@ -77,8 +77,7 @@ class Assessor:
         worst = min(range(len(parts)), key=lambda at: parts[at].trust)
         trust = parts[worst].trust
         best = min(part.best for part in parts)
-        p, smallest, compared = self.window.p_value(group, trust)
-        best_p = p if best == trust else self.window.p_value(group, best)[0]
+        p, best_p, smallest, compared = self.window.p_range(group, trust, best)
         outcome = self._outcome(p, best_p, smallest)
         if outcome is Outcome.UNTRUSTED:
             parts = [self._marked(part, group) for part in parts]
@@ -111,7 +110,7 @@ class Assessor:
         )
 
     def _marked(self, part: Scored, group: str) -> Scored:
-        odd = self.window.p_value(group, part.best)[0] <= self.model.settings.alpha
+        odd = self.window.p_range(group, part.best, part.best)[1] <= self.model.settings.alpha
         return replace(part, untrusted=odd)
 
     def _outcome(self, p: float, best_p: float, smallest: float) -> Outcome:

@@ -7,11 +7,12 @@ nobody. The smallest share there can be is `1 / (n + 1)`: a false-positive rate 
 vouched for.
 
 Months are not exchangeable: newcomers come in waves. So the level that p-values are held against
-follows what happens (Gibbs and Candes, Adaptive Conformal Inference Under Distribution Shift, 2021):
-each known-good image that was called untrusted lowers it by `STEP * (1 - a)`, each other raises it
-by `STEP * a`. Over T known-good images the realised rate then is within `(a + STEP) / (STEP * T)` of
-a, whatever the order, as long as the level is above its floor. p-values are given as if the level
-stood still: scaled by `a / level`.
+follows what happens (Gibbs and Candes, Adaptive Conformal Inference Under Distribution Shift,
+2021): each known-good image that was called untrusted lowers it by `STEP * (1 - a)`, each other
+raises it by `STEP * a`. Over T known-good images the realised rate then is within
+`(a + STEP) / (STEP * T)` of a, whatever the order, as long as the level is above its floor and they
+are known to be good at once; here that takes the days of maturity. p-values are given as if the
+level stood still: scaled by `a / level`.
 """
 
 from bisect import bisect_left, bisect_right, insort
@@ -64,6 +65,14 @@ class Window:
         smallest = 1 / (len(found) + 1)
         p = (1 + bisect_right(found, score)) * smallest
         return min(p * self._alpha / self.level, 1.0), smallest, name
+
+    def p_range(self, group: str, low: float, high: float) -> tuple[float, float, float, str]:
+        """The p-value of the lowest and of the highest that a score may be, the smallest that there
+        could be, and the class. A class of "" is not known: then it may be any."""
+        names = (group,) if group else (ALL, *self._sorted)
+        worst = min((self.p_value(name, low) for name in names), key=lambda found: found[0])
+        best = max((self.p_value(name, high) for name in names), key=lambda found: found[0])
+        return worst[0], best[0], max(worst[1], best[1]), group and worst[2]
 
     def least_at(self, group: str, p: float) -> float:
         """The smallest known score with at least this p-value; above all known, 1."""

@@ -12,9 +12,7 @@ _WORST = tuple(map(worst, CONTENTS))
 _BEST = tuple(map(best, CONTENTS))
 _MOST_NEAR = 20  # unknown packages of a layer whose names are compared
 UNKNOWN = Row(_WORST, _BEST, ("the contents",))
-_HERE = tuple(
-    at for at, f in enumerate(CONTENTS) if f.name in ("layer-known-here", "contents-here")
-)
+_HERE = tuple(at for at, f in enumerate(CONTENTS) if f.name.endswith(("-here", "-more")))
 
 
 def contents_rows(history: History, case: Case) -> tuple[Row, ...]:

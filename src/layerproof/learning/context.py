@@ -62,7 +62,9 @@ def context_row(history: History, occasion: Occasion) -> Row:
 
 
 def group_of(history: History, occasion: Occasion) -> str:
-    """The class of repositories that it is compared with."""
+    """The class of repositories that it is compared with; "" where the repository is not known."""
+    if not occasion.repository:
+        return ""
     days = history.days.count(f"r\0{repository_of(occasion)}")
     if days == 0:
         return "new"

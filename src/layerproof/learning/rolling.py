@@ -37,7 +37,8 @@ class Rolling:
                 called = said.outcome is Outcome.UNTRUSTED
                 self._order += 1
                 waiting = (at + self.history.maturity, self._order, group, said.trust, called)
-                heapq.heappush(self._waiting, (*waiting, digest))
+                if group:
+                    heapq.heappush(self._waiting, (*waiting, digest))
         self.history.observe(case)
 
     def confirm(self, digest: str) -> None:

@@ -195,7 +195,8 @@ class _Walk:
             self._swap_contents(case, profile, weight, block.contents)
         if calibrates:
             group = group_of(self.walked.history, case.occasion)
-            self.walked.good.append(Good(group, context, tuple(row.low for row in rows)))
+            if group:
+                self.walked.good.append(Good(group, context, tuple(row.low for row in rows)))
 
     def _learn_context(self, real: Occasion, weight: float, table: Table) -> tuple[int, ...]:
         history, negatives = self.walked.history, self._options.negatives

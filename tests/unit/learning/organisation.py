@@ -17,6 +17,7 @@ from layerproof.model.event import Event, EventKind
 from layerproof.model.image import Image, Layer, Platform
 from layerproof.model.ownership import ForeignFile, Integrity, PackageScript
 from layerproof.model.package import Package, PackageChange, PackageChangeKind, PackageType
+from layerproof.model.trust import TrustRecord
 from layerproof.oci import changecodec
 from layerproof.testing.index import MemoryIndex
 
@@ -48,8 +49,13 @@ class Organisation:
     index: MemoryIndex = field(default_factory=MemoryIndex)
     now: datetime = START
     events: list[Event] = field(default_factory=list)
+    letters: dict[int, int] = field(default_factory=dict)
 
-    def live(self, days: int, teams: int = 4) -> None:
+    def named(self, name: str) -> str:
+        """What a repository or account is called here: letters exchanged by `letters`."""
+        return name.translate(self.letters)
+
+    def live(self, days: int, teams: int = 5) -> None:
         """So many days of ordinary work."""
         random = Random(self.seed)
         bases = [self._base(name, 0) for name in ("debian", "alpine")]
@@ -59,6 +65,7 @@ class Organisation:
                 bases = [self._base(name, day) for name in ("debian", "alpine")]
                 for base, name in zip(bases, ("debian", "alpine"), strict=True):
                     self.push(base, f"base/{name}", "platform-bot", "DE", tag=f"{day}")
+                    self.trust(base)
             if self.now.weekday() >= 5:
                 continue
             for team in range(teams):
@@ -89,9 +96,8 @@ class Organisation:
             programs=(f"usr/local/bin/app{app}",) if app else (),
             text=f"RUN build {day}",
         )
-        self.now = START + timedelta(
-            days=day, hours=random.randrange(8), minutes=random.randrange(60)
-        )
+        hours, minutes = random.randrange(8), random.randrange(60)
+        self.now = START + timedelta(days=day, hours=hours, minutes=minutes)
         image = self.image([deps, built], f"{name}:{day}.{app}", base=base)
         pusher = random.choice((accounts[2], accounts[2], accounts[0], accounts[1]))
         self.push(image, name, pusher, country, tag=f"1.{day}")
@@ -139,6 +145,21 @@ class Organisation:
         self.index.put_image(image, chains, self.now)
         return image
 
+    def trust(self, image: Image) -> None:
+        """The platform team vouches for it."""
+        self.index.put_trust(
+            TrustRecord(
+                id=image.config_digest.short,
+                reference=image.reference,
+                config_digest=image.config_digest,
+                manifest_digest=image.manifest_digest,
+                chain_ids=tuple(layer.chain_id for layer in image.layers),
+                added_by="platform",
+                added_at=self.now + timedelta(minutes=1),
+                reason="golden base",
+            )
+        )
+
     def push(
         self, image: Image, repository: str, account: str, country: str, tag: str = "1.0"
     ) -> Event:
@@ -167,10 +188,10 @@ class Organisation:
             kind,
             self.now,
             REGISTRY,
-            repository,
+            self.named(repository),
             tag,
             image.manifest_digest,
-            account,
+            self.named(account),
             country=country,
         )
 

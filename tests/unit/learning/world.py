@@ -13,8 +13,8 @@ from layerproof.model.image import Image
 from layerproof.model.learned import Assessment
 from layerproof.training.interface import LearnedModel, Stream, train
 
-DAYS = 170
-UNTIL = START + timedelta(days=130)
+DAYS = 190
+UNTIL = START + timedelta(days=150)
 HOME, DEVELOPER, COUNTRY = "team0/app1", "ci0", "DE"
 DEPS = Work("team0/app1-deps-x", packages=("lib010", "lib011"))
 BUILT = Work("today", programs=("usr/local/bin/app1",))
@@ -85,5 +85,7 @@ def world() -> World:
     stream = Stream(model, organisation.index)
     for event in organisation.events:
         if event.at >= UNTIL:
+            if event.repository.startswith("base/"):
+                stream.confirm(str(event.manifest_digest))
             stream.observe(event)
     return World(organisation, model, stream)
