@@ -21,18 +21,14 @@ if TYPE_CHECKING:
 def command() -> None:
     """Train, try, promote and ask the model that recognises what a trusted image looks like here.
 
-    It learns from the index alone: who pushed and pulled what, where, whence, and what layers do. A
-    fresh installation has none, and abstains. Nothing promotes itself: neither a model nor an image.
+    It learns from the index alone: who pushed and pulled what, where, whence, and what layers do.
+    A fresh installation has none, and abstains. Nothing promotes itself: no model and no image.
     """
 
 
 @command.command()
-@click.option(
-    "--seed", type=int, default=0, show_default=True, help="The same again, byte for byte."
-)
-@click.option(
-    "--until", metavar="TIME", help="Learn from what happened before (UTC); default: now."
-)
+@click.option("--seed", type=int, default=0, show_default=True, help="Same seed, same model.")
+@click.option("--until", metavar="TIME", help="Learn from what was before (UTC); default: now.")
 @click.option("--rate", type=float, default=0.01, show_default=True, help="Asked false positives.")
 @click.option("--maturity-days", type=click.IntRange(min=1), default=14, show_default=True,
               help="After so many days an undisputed event counts.")  # fmt: skip
@@ -84,9 +80,7 @@ def train(
 @command.command()
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--until", metavar="TIME", help="Only what happened before (UTC); default: now.")
-@click.option(
-    "--ablations", is_flag=True, help="Also without, and with only, each kind of metadata."
-)
+@click.option("--ablations", is_flag=True, help="Without, and with only, each kind of metadata.")
 @shared
 def evaluate(app: App, seed: int, until: str | None, ablations: bool) -> int:
     """Try what a model would be worth here: trained on the past of the past, tried on what came

@@ -5,6 +5,7 @@ rates, the drift, and where a challenger would have said otherwise. Nothing is d
 """
 
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from math import log
@@ -86,7 +87,12 @@ def walk_beside(
 
 
 def _watch(
-    shadow: Shadow, case: Case, *, is_recent: bool, trusted: set[str], denied: set[str]
+    shadow: Shadow,
+    case: Case,
+    *,
+    is_recent: bool,
+    trusted: Collection[str],
+    denied: Collection[str],
 ) -> None:
     rolling, occasion = shadow.rolling, case.occasion
     said = None
@@ -100,7 +106,7 @@ def _watch(
 
 
 def _count(
-    shadow: Shadow, case: Case, said: Assessment, trusted: set[str], denied: set[str]
+    shadow: Shadow, case: Case, said: Assessment, trusted: Collection[str], denied: Collection[str]
 ) -> None:
     occasion = case.occasion
     shadow.outcomes[said.outcome] += 1
@@ -122,7 +128,7 @@ def _remember(shadow: Shadow, case: Case) -> None:
     history = shadow.rolling.history
     rows = [(context_row(history, case.occasion).low, CONTEXT)]
     if case.profiles:
-        rows.extend((row.low, CONTENTS) for row in contents_rows(history, case))
+        rows.extend((row.low, CONTENTS) for row in contents_rows(history, case) if row)
     for row, features in rows:
         for value, feature in zip(row, features, strict=True):
             shadow.recent.setdefault(feature.name, Counter())[value] += 1

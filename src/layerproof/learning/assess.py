@@ -50,6 +50,7 @@ class Assessor:
             rows.extend(
                 (row, self._contents, CONTENTS, "contents", position if known else None)
                 for position, row in enumerate(found)
+                if row is not None
             )
         for row, scorer, _, name, position in rows:
             low = scorer.raw(row.low)
@@ -74,6 +75,9 @@ class Assessor:
         *,
         explain: bool,
     ) -> Assessment:
+        if not parts:  # contents alone are looked at, and somebody vouched for all of them
+            parts, rows = [Scored("contents", None, 1.0, 1.0, 0.0, 0.0)], ()
+            explain = False
         worst = min(range(len(parts)), key=lambda at: parts[at].trust)
         trust = parts[worst].trust
         best = min(part.best for part in parts)

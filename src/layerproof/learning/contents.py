@@ -4,7 +4,7 @@ The history before the occasion is all that it is compared with; the layer itsel
 """
 
 from layerproof.learning.features import CONTENTS, Row, best, bucket, worst
-from layerproof.learning.history import Case, History, account_of, counts_of, repository_of
+from layerproof.learning.history import Case, History, counts_of, repository_of
 from layerproof.learning.profile import Profile
 from layerproof.learning.tables import number
 
@@ -15,17 +15,38 @@ UNKNOWN = Row(_WORST, _BEST, ("the contents",))
 _HERE = tuple(at for at, f in enumerate(CONTENTS) if f.name.endswith(("-here", "-more")))
 
 
-def contents_rows(history: History, case: Case) -> tuple[Row, ...]:
-    """One per layer, lowest first; one for all where nothing is known of the contents."""
+def contents_rows(history: History, case: Case) -> tuple[Row | None, ...]:
+    """One per layer, lowest first; one for all where nothing is known of the contents. None for a
+    layer at its place in an image that somebody vouched for: exact facts come first."""
     if not case.profiles:
         return (UNKNOWN,)
     repository = repository_of(case.occasion)
-    own = account_of(case.occasion)
     config = _config(history, case.config, repository)
     return tuple(
-        UNKNOWN if profile is None else _row(history, profile, repository, own, config)
-        for profile in case.profiles
+        _row_of(history, profile, chain, repository, config)
+        for profile, chain in zip(case.profiles, _chains(case), strict=True)
     )
+
+
+def _chains(case: Case) -> list[str]:
+    """Per layer; a swapped layer has a chain of its own."""
+    known = case.occasion.chain_ids
+    return [
+        profile.chain if profile is not None else (known[at] if at < len(known) else "")
+        for at, profile in enumerate(case.profiles)
+    ]
+
+
+def _row_of(
+    history: History,
+    profile: Profile | None,
+    chain: str,
+    repository: str,
+    config: tuple[int, int],
+) -> Row | None:
+    if number(chain) in history.vouched:
+        return None
+    return UNKNOWN if profile is None else _row(history, profile, repository, config)
 
 
 def _config(history: History, config: tuple[int, ...], repository: str) -> tuple[int, int]:
@@ -37,9 +58,7 @@ def _config(history: History, config: tuple[int, ...], repository: str) -> tuple
     return min(new, 3), min(here, 3)
 
 
-def _row(
-    history: History, profile: Profile, repository: str, account: str, config: tuple[int, int]
-) -> Row:
+def _row(history: History, profile: Profile, repository: str, config: tuple[int, int]) -> Row:
     values = contents_values(history, profile, repository, config)
     if repository:
         return Row(values, values)

@@ -82,6 +82,7 @@ class History:
         self.contents_pushers = Members(200_000, 4)  # by DiffID
         self.forms = Members(50_000, 64)  # of tags, by repository
         self.layers_here = Seen(400_000)  # repository and chain
+        self.vouched = Seen(200_000)  # chains of confirmed images
         self.programs = Seen(200_000)
         self.scripts = Seen(100_000)
         self.packages: dict[str, int] = {}
@@ -205,6 +206,8 @@ class History:
                 self.layers_here.add(number(f"{repository}\0{chain}"))
             if account:
                 self.layer_pushers.add(chain, account)
+            if confirmed:
+                self.vouched.add(number(chain))
         if case.profiles:
             self._count_contents(case, repository, account, day)
 

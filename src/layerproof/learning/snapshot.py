@@ -23,7 +23,7 @@ _MEMBERS = (
     "contents_pushers", "forms",
 )  # fmt: skip
 _SEEN = (
-    "layers_here", "programs", "scripts", "deeds", "deeds_here", "configs", "configs_here",
+    "layers_here", "vouched", "programs", "scripts", "deeds", "deeds_here", "configs", "configs_here",
 )  # fmt: skip
 
 
@@ -93,8 +93,8 @@ def write_history(history: History) -> bytes:
         usual=history.usual,
         trusted=sorted(history.trusted),
         strays=history.strays,
-        confirmed=sorted(history.confirmed),
-        disputed=sorted(history.disputed),
+        confirmed=sorted(map(str, history.confirmed)),
+        disputed=sorted(map(str, history.disputed)),
         profiles=list(map(_plain, profiles)),
         pending=pending,
     )

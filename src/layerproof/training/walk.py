@@ -160,16 +160,17 @@ class _Walk:
             self._cases[digest].append(case)
 
     @staticmethod
-    def _novel(case: Case, rows: tuple[Row, ...]) -> list[Profile]:
+    def _novel(case: Case, rows: tuple[Row | None, ...]) -> list[Profile]:
         """The layers that this push is about: those that were not here before, or the top one."""
-        new = [p for p, row in zip(case.profiles, rows, strict=False) if p and not row.low[0]]
+        pairs = zip(case.profiles, rows, strict=False)
+        new = [p for p, row in pairs if p and row is not None and not row.low[0]]
         top = case.profiles[-1] if case.profiles else None
         return new or ([top] if top else [])
 
     def _learn(
         self,
         case: Case,
-        rows: tuple[Row, ...],
+        rows: tuple[Row | None, ...],
         novel: list[Profile],
         *,
         calibrates: bool,
@@ -180,7 +181,7 @@ class _Walk:
         denied = self._denied.get(digest) if digest is not None else None
         if denied is not None:
             for profile, row in zip(case.profiles, rows, strict=False):
-                if profile is not None and profile.chain in denied:
+                if profile is not None and row is not None and profile.chain in denied:
                     block.contents.add(row.low, 0, _CONFIRMED)
             return
         trusted = digest is not None and digest in self._trusted
@@ -189,14 +190,16 @@ class _Walk:
         weight = _CONFIRMED if trusted else 1.0
         context = self._learn_context(case.occasion, weight, block.context)
         for profile, row in zip(case.profiles, rows, strict=False):
-            if profile is not None and not (row.low[0] and self._swaps.chance() > _KNOWN_SHARE):
+            if profile is None or row is None:
+                continue
+            if not row.low[0] or self._swaps.chance() <= _KNOWN_SHARE:
                 block.contents.add(row.low, 1, weight)
         for profile in novel:
             self._swap_contents(case, profile, weight, block.contents)
         if calibrates:
             group = group_of(self.walked.history, case.occasion)
             if group:
-                self.walked.good.append(Good(group, context, tuple(row.low for row in rows)))
+                self.walked.good.append(Good(group, context, tuple(r.low for r in rows if r)))
 
     def _learn_context(self, real: Occasion, weight: float, table: Table) -> tuple[int, ...]:
         history, negatives = self.walked.history, self._options.negatives
@@ -217,7 +220,8 @@ class _Walk:
             if self._swaps.chance() < _CONFIG_SHARE:
                 config = self._swaps.config(config)
             row = contents_rows(self.walked.history, Case(case.occasion, (made,), config))[0]
-            table.add(row.low, 0, weight / negatives)
+            if row is not None:
+                table.add(row.low, 0, weight / negatives)
 
     def _pick(self, choices: deque[_Any]) -> _Any:
         return choices[int(self._swaps.chance() * len(choices))]
