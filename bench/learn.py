@@ -26,6 +26,7 @@ def main() -> int:
     parser.add_argument("--parts", default=",".join(PARTS), help="some of: %(default)s")
     parser.add_argument("--keep", action="store_true", help="do not run again what was finished")
     parser.add_argument("--no-docs", action="store_true", help="leave docs/learning as it is")
+    parser.add_argument("--no-report", action="store_true", help="only run the parts")
     said = parser.parse_args()
     wanted = [part for part in said.parts.split(",") if part]
     if unknown := set(wanted) - PARTS.keys():
@@ -37,7 +38,8 @@ def main() -> int:
         if not (said.keep and results.has(part)):
             say(f"part {part}")
             results.write(part, PARTS[part](worlds))
-    write_report(results, place if said.quick or said.no_docs else DOCS)
+    if not said.no_report:
+        write_report(results, place if said.quick or said.no_docs else DOCS)
     return 0
 
 

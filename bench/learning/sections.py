@@ -129,8 +129,8 @@ def rates(track: Summary) -> list[str]:
         f"{percent(float(attacks.abstains.mean()))} of attacks; a gate that refuses what it "
         f"abstains from stops {percent(float(np.mean(_stopped(attacks.rows))))} of attacks "
         f"at the cost of {percent(float(np.mean(_stopped(honest.rows))))} of honest pushes. "
-        f"The smallest rate that its history can vouch for was {percent(smallest, 3)} (median). ECE "
-        f"{table.calibration_error():.3f} where {percent(PREVALENCE, 0)} of pushes are attacks.",
+        f"The smallest rate that its history can vouch for was {percent(smallest, 3)} (median). "
+        f"ECE {table.calibration_error():.3f} where {percent(PREVALENCE, 0)} of pushes are attacks.",
         "",
         "| quarter | honest pushes | refused at 1 % | realised / nominal | below 0.1 % "
         "| abstained |",
@@ -271,7 +271,8 @@ def refits(found: dict[str, Any]) -> list[str]:
         "## A new model every two years",
         "",
         f"Track A, one seed, trained anew in January 2022, 2024 and 2026: recall "
-        f"{percent(table.recall(0.01))} at 1 % and {percent(table.recall(0.001))} at 0.1 %, ROC {table.area():.3f}.",
+        f"{percent(table.recall(0.01))} at 1 % and {percent(table.recall(0.001))} at 0.1 %, "
+        f"ROC {table.area():.3f}.",
         "",
     ]
 
