@@ -130,7 +130,8 @@ def rates(track: Summary) -> list[str]:
         f"abstains from stops {percent(float(np.mean(_stopped(attacks.rows))))} of attacks "
         f"at the cost of {percent(float(np.mean(_stopped(honest.rows))))} of honest pushes. "
         f"The smallest rate that its history can vouch for was {percent(smallest, 3)} (median). "
-        f"ECE {table.calibration_error():.3f} where {percent(PREVALENCE, 0)} of pushes are attacks.",
+        f"ECE {table.calibration_error():.3f} where {percent(PREVALENCE, 0)} of pushes are "
+        "attacks.",
         "",
         "| quarter | honest pushes | refused at 1 % | realised / nominal | below 0.1 % "
         "| abstained |",
