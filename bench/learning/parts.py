@@ -7,7 +7,7 @@ import resource
 import statistics
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -28,6 +28,7 @@ from learning.track_a import context_track
 from learning.worlds import Worlds
 
 Document = dict[str, Any]
+Save = Callable[[Document], None]
 POISON = (0, 1, 3, 10, 30)
 DAYS = (7, 14, 30, 60, 90, 180, 365)
 
@@ -38,29 +39,46 @@ def say(text: str) -> None:
     sys.stderr.flush()
 
 
-def main(worlds: Worlds, name: str) -> Document:
-    """The model and every baseline, all seeds."""
-    rows: dict[str, list[Row]] = {}
+def main(worlds: Worlds, name: str, seed: int, save: Save) -> None:
+    """The model and every baseline, one seed; saved after each, for that takes long."""
+    track, known = worlds.track(name, seed)
     model = Learned()
-    rules = RulesOnly()
-    for seed in worlds.size.seeds:
-        track, known = worlds.track(name, seed)
-        makes: list[Make] = [lambda: model, *baselines(track)]
-        if track.has_contents:
-            makes.append(lambda: rules)
-        for make in makes:
-            say(f"track {name}, seed {seed}: {make().name}")
-            rows.setdefault(make().name, []).extend(run(make, track, seed, known))
-    track, _ = worlds.track(name, worlds.size.seeds[0])
+    makes: list[Make] = [lambda: model, *baselines(track)]
+    if track.has_contents and seed == worlds.size.seeds[0]:
+        makes.append(RulesOnly)  # the same for every seed, but for the attacks
+    rows: dict[str, list[Any]] = {}
+    for make in makes:
+        say(f"track {name}, seed {seed}: {make().name}")
+        rows[make().name] = rows_to_json(run(make, track, seed, known))
+        save(
+            {
+                "rows": rows,
+                "starts": track.starts.isoformat(),
+                "events": len(track.events),
+                "honest": sum(case.family == "benign" for case in track.cases),
+                "seconds": _quantiles(model.seconds),
+                "warm": _quantiles(model.warm),
+                "training": model.training,
+                "seeds": [seed],
+            }
+        )
+
+
+def merged(documents: Sequence[Document]) -> Document:
+    """The documents of several seeds as one: rows side by side, the worst of the times."""
+    if not documents:
+        return {}
+    rows: dict[str, list[Any]] = {}
+    for document in documents:
+        for scorer, found in document["rows"].items():
+            rows.setdefault(scorer, []).extend(found)
     return {
-        "rows": {scorer: rows_to_json(found) for scorer, found in rows.items()},
-        "starts": track.starts.isoformat(),
-        "events": len(track.events),
-        "honest": sum(case.family == "benign" for case in track.cases),
-        "seconds": _quantiles(model.seconds),
-        "warm": _quantiles(model.warm),
-        "training": model.training,
-        "seeds": list(worlds.size.seeds),
+        **documents[0],
+        "rows": rows,
+        "seconds": np.max([d["seconds"] for d in documents], axis=0).tolist(),
+        "warm": np.max([d["warm"] for d in documents], axis=0).tolist(),
+        "training": [value for d in documents for value in d["training"]],
+        "seeds": [seed for d in documents for seed in d["seeds"]],
     }
 
 
@@ -264,10 +282,8 @@ def _children_seconds() -> float:
     return used.ru_utime + used.ru_stime
 
 
-PARTS = {
-    "a-main": lambda worlds: main(worlds, "A"),
-    "d-main": lambda worlds: main(worlds, "D"),
-    "c-main": lambda worlds: main(worlds, "C"),
+MAIN = {"a-main": "A", "d-main": "D", "c-main": "C"}  # run seed by seed
+PARTS: dict[str, Callable[[Worlds], Document]] = {
     "a-ablation": lambda worlds: ablation(worlds, "A"),
     "d-ablation": lambda worlds: ablation(worlds, "D"),
     "c-ablation": lambda worlds: ablation(worlds, "C"),

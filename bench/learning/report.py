@@ -7,7 +7,7 @@ from typing import Any
 
 from learning import plots, sections
 from learning.goals import goal_table
-from learning.parts import PARTS
+from learning.parts import PARTS, merged
 from learning.results import Results
 from learning.summary import Summary, summarise
 
@@ -29,7 +29,7 @@ def write_report(results: Results, folder: Path) -> None:
     tracks = {
         name: summarise(name, found)
         for name in ("C", "A", "D")
-        if (found := results.read(f"{name.lower()}-main"))
+        if (found := merged(results.all_of(f"{name.lower()}-main-")))
     }
     parts = {part: results.read(part) for part in PARTS if not part.endswith("-main")}
     folder.mkdir(parents=True, exist_ok=True)

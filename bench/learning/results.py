@@ -36,6 +36,11 @@ class Results:
         found: dict[str, Any] = json.loads(gzip.decompress(self._file(stage).read_bytes()))
         return found
 
+    def all_of(self, beginning: str) -> list[dict[str, Any]]:
+        """Of every stage whose name begins so, in the order of their names."""
+        names = sorted(file.name for file in self._folder.glob(f"{beginning}*.json.gz"))
+        return [self.read(name.removesuffix(".json.gz")) for name in names]
+
     def _file(self, stage: str) -> Path:
         return self._folder / f"{stage}.json.gz"
 

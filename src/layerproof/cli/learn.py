@@ -431,7 +431,8 @@ def _options(rate: float, maturity_days: int) -> TrainingOptions:
 
     if not 0 < rate < 0.05:
         raise UsageError(f"{rate} is no rate", where="--rate", remedy="above 0 and below 0.05")
-    return TrainingOptions(alpha=rate, maturity_days=maturity_days)
+    above = max(TrainingOptions.trusted_above, 2 * rate)
+    return TrainingOptions(alpha=rate, maturity_days=maturity_days, trusted_above=above)
 
 
 def _time(text: str) -> datetime:

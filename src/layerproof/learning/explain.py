@@ -11,10 +11,12 @@ from layerproof.model.learned import Reason, Scored
 _GROWS = frozenset(
     (
         "pusher-here", "pusher-days", "pusher-below", "pusher-hour", "repository-days",
-        "country-pusher", "country-here", "country-days", "name-below", "layers-here",
+        "country-pusher", "country-here", "country-days", "country-pulls", "pusher-pulls",
+        "name-below", "layers-here",
         "layers-known", "layer-known-here", "contents-known", "contents-here",
     )
 )  # fmt: skip
+_AGES = frozenset(("pusher-age", "repository-age"))
 _CLEAR = 1e-9  # contributions below are none
 
 
@@ -46,7 +48,8 @@ def worded(feature: Feature, value: int, *, unknown: bool = False) -> str:
 
 
 def what_if(row: Row, scorer: Scorer, features: Sequence[Feature], bar: float) -> str:
-    """The smallest change of one feature after which the row would reach `bar`; "" if none does."""
+    """The smallest change of one feature after which the row would reach `bar`; failing that, how
+    much history would do."""
     found: list[tuple[int, int, str]] = []
     for column, feature in enumerate(features):
         value = row.low[column]
@@ -65,13 +68,20 @@ def _with_history(row: Row, scorer: Scorer, features: Sequence[Feature], bar: fl
     """After how many days of confirmed pushes like this one the row would reach `bar`."""
     for days in (1, 2, 3, 5, 9, 17, 33):
         changed = tuple(
-            max(value, min(bucket(days), feature.top)) if feature.name in _GROWS else value
+            max(value, _grown(feature, days))
             for feature, value in zip(features, row.low, strict=True)
         )
         if changed != row.low and scorer.trust(scorer.raw(changed)) >= bar:
             what = "day" if days == 1 else "days"
             return f"trusted if: there had been {days} {what} of confirmed pushes like this one"
-    return ""
+    return "no more history of this kind alone would make it trusted: somebody has to vouch for it"
+
+
+def _grown(feature: Feature, days: int) -> int:
+    """What the feature is at least after so many days of such pushes, five of them a week."""
+    if feature.name in _AGES:
+        return bucket(days // 5)
+    return min(bucket(days), feature.top) if feature.name in _GROWS else 0
 
 
 def _unknown(row: Row, column: int) -> bool:

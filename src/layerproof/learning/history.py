@@ -200,6 +200,13 @@ class History:
                 add(f"ac\0{account}\0{occasion.country}", day)
             if repository:
                 add(f"rc\0{repository}\0{occasion.country}", day)
+        self._count_layers(occasion, repository, account, confirmed=confirmed)
+        if case.profiles:
+            self._count_contents(case, repository, account, day)
+
+    def _count_layers(
+        self, occasion: Occasion, repository: str, account: str, *, confirmed: bool
+    ) -> None:
         for chain in occasion.chain_ids[:MOST_LAYERS]:
             if repository:
                 self.layer_repositories.add(chain, repository)
@@ -208,8 +215,6 @@ class History:
                 self.layer_pushers.add(chain, account)
             if confirmed:
                 self.vouched.add(number(chain))
-        if case.profiles:
-            self._count_contents(case, repository, account, day)
 
     def _trust(self, repository: str) -> None:
         if repository not in self.trusted and len(self.trusted) < 50_000:

@@ -94,7 +94,7 @@ def write_model(model: Model) -> bytes:
 
 def model_digest(data: bytes) -> str:
     """Identity of a model."""
-    return Digest.of(data)
+    return str(Digest.of(data))
 
 
 def known_model(data: bytes) -> Model:

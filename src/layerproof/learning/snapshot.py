@@ -23,7 +23,8 @@ _MEMBERS = (
     "contents_pushers", "forms",
 )  # fmt: skip
 _SEEN = (
-    "layers_here", "vouched", "programs", "scripts", "deeds", "deeds_here", "configs", "configs_here",
+    "layers_here", "vouched", "programs", "scripts", "deeds", "deeds_here", "configs",
+    "configs_here",
 )  # fmt: skip
 
 

@@ -27,6 +27,7 @@ from layerproof.training.train import train
 
 SHARE = 0.8  # of the pushes that the backtest learns from
 _ALLOWED = 1.25  # realised over nominal false positives
+_ENOUGH = 500  # pushes below which an error of calibration says little
 _WORST_ERROR = 0.05  # of calibration; the goal is 0.02
 
 
@@ -155,6 +156,6 @@ def failures(found: Backtest | None, alpha: float, error: float) -> list[str]:
     allowed = max(_ALLOWED * alpha, alpha + 2 * sqrt(alpha * (1 - alpha) / max(found.pushes, 1)))
     if found.realised > allowed:
         said.append(f"{found.realised:.2%} realised false positives, {alpha:.2%} were asked for")
-    if error > _WORST_ERROR:
+    if found.pushes >= _ENOUGH and error > _WORST_ERROR:
         said.append(f"calibration error {error:.3f}, above {_WORST_ERROR}")
     return said

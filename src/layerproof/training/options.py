@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TrainingOptions:
     """Times in days."""
 
     maturity_days: int = 14  # an undisputed event counts after so long
     alpha: float = 0.01  # asked false-positive rate: below it, untrusted
-    trusted_above: float = 0.05  # p-value from which on an image may be called trusted
+    trusted_above: float = 0.02  # p-value from which on an image may be called trusted
     negatives: int = 3  # context swaps for every real event
     trees: int = 64
     leaves: int = 8

@@ -184,7 +184,7 @@ class Organisation:
         self, kind: EventKind, image: Image, repository: str, account: str, country: str, tag: str
     ) -> Event:
         return Event(
-            f"{kind}-{len(self.events)}-{self.now.isoformat()}",
+            f"{kind}-{len(self.events)}-{image.config_digest}-{account}",
             kind,
             self.now,
             REGISTRY,

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from functools import cache
 from random import Random
 
 import pytest
@@ -83,8 +84,8 @@ def test_renaming_all_repositories_and_accounts_alike_moves_no_score() -> None:
     models, scores = [], []
     for renamed in ({}, table):
         organisation = Organisation(letters=renamed)
-        organisation.live(100)
-        until = START + timedelta(days=80)
+        organisation.live(80, teams=3)
+        until = START + timedelta(days=60)
         models.append(train(organisation.index, until, seed=1))
         stream = Stream(models[-1], organisation.index)
         later = [e for e in organisation.events if e.at >= until]
@@ -94,7 +95,7 @@ def test_renaming_all_repositories_and_accounts_alike_moves_no_score() -> None:
                 scores[-1].append(stream.score(event).trust)
             stream.observe(event)
     assert scores[0] == scores[1]
-    assert len(scores[0]) > 30
+    assert len(scores[0]) > 20
     assert models[0].data == models[1].data  # nor does it move the training
 
 
@@ -223,13 +224,20 @@ def test_every_kind_of_metadata_has_splits_in_the_trees(kind: Kind) -> None:
 
 @pytest.mark.parametrize("kind", sorted(ALL_KINDS))
 def test_every_kind_alone_tells_something_apart(kind: Kind) -> None:
-    here = world()
-    model = train(here.organisation.index, UNTIL, seed=3, kinds={kind}, options=FEW)
+    model = train(small().index, START + timedelta(days=70), seed=3, kinds={kind}, options=FEW)
     low = _lowest(model)
     assert low < 0.5
 
 
-FEW = TrainingOptions(trees=16, negatives=2)
+FEW = TrainingOptions(trees=8, negatives=2)
+
+
+@cache
+def small() -> Organisation:
+    """Ten weeks of three teams."""
+    organisation = Organisation()
+    organisation.live(70, teams=3)
+    return organisation
 
 
 def _lowest(model: LearnedModel) -> float:
@@ -308,9 +316,9 @@ def test_thirty_pushes_of_one_day_count_as_one() -> None:
 def test_the_future_changes_nothing() -> None:
     """Delete what happened later: the same training, the same scores."""
     whole, past = Organisation(), Organisation()
-    whole.live(100)
-    past.live(80)
-    until = START + timedelta(days=80)
+    whole.live(75, teams=3)
+    past.live(60, teams=3)
+    until = START + timedelta(days=60)
     a, b = train(whole.index, until, seed=2), train(past.index, until, seed=2)
     assert a.data == b.data
     assert a.state == b.state
@@ -323,11 +331,11 @@ def test_the_future_changes_nothing() -> None:
 
 
 def test_training_again_gives_the_same_bytes() -> None:
-    here = world()
-    again = train(here.organisation.index, UNTIL, seed=3)
-    assert again.data == here.model.data
-    assert again.state == here.model.state
-    assert train(here.organisation.index, UNTIL, seed=4, options=FEW).data != again.data
+    until = START + timedelta(days=70)
+    first, again, other = (train(small().index, until, seed=seed) for seed in (3, 3, 4))
+    assert again.data == first.data
+    assert again.state == first.state
+    assert other.data != first.data
 
 
 def test_contributions_add_up_to_the_raw_score() -> None:
@@ -341,7 +349,9 @@ def test_contributions_add_up_to_the_raw_score() -> None:
 def test_an_untrusted_push_is_told_what_would_make_it_trusted() -> None:
     found = world().score(world().event(account="mallory"), explain=True)
     assert found.reasons
-    assert "trusted if: there had been" in found.counterfactual
+    assert (
+        "confirmed pushes like this one" in found.counterfactual or "vouch" in found.counterfactual
+    )
 
 
 def test_rows_are_in_the_order_of_their_declarations() -> None:
