@@ -40,6 +40,7 @@ bench: $(BENCH_STAMP)
 	@scripts/setup-system.sh
 	$(BIN)/python bench/run.py $(BENCH_ARGS)
 	$(BIN)/python bench/service.py $(if $(findstring --write-docs,$(BENCH_ARGS)),--write-docs)
+	$(BIN)/python bench/gates.py $(if $(findstring --write-docs,$(BENCH_ARGS)),--write-docs)
 
 $(STAMP): pyproject.toml requirements.lock scripts/setup-venv.sh
 	@PYTHON="$(PYTHON)" scripts/setup-venv.sh $(VENV) requirements.lock
