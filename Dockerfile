@@ -20,17 +20,20 @@ RUN apt-get update \
     && apt-get install --yes --no-install-recommends gcc libc6-dev \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /source
-# Dependencies first: they change less often than the program.
+# Dependencies first: they change less often than the program. What builds has an environment of its
+# own: it is in nobody's way, neither the product's nor the base's.
 COPY requirements-build.lock requirements-service.lock ./
-RUN pip install --require-hashes --only-binary :all: -r requirements-build.lock \
+RUN python -m venv /opt/build \
+    && /opt/build/bin/pip install --require-hashes --only-binary :all: -r requirements-build.lock \
     && python -m venv --without-pip /opt/layerproof \
-    && pip --python /opt/layerproof/bin/python install \
+    && /opt/build/bin/pip --python /opt/layerproof/bin/python install \
        --require-hashes --only-binary :all: -r requirements-service.lock
 COPY pyproject.toml hatch_build.py README.md LICENSE ./
 COPY src src
-RUN pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . \
-    && pip --python /opt/layerproof/bin/python install --no-deps --no-index /wheels/*.whl \
-    && pip --python /opt/layerproof/bin/python check
+RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . \
+    && /opt/build/bin/pip --python /opt/layerproof/bin/python install --no-deps --no-index \
+       /wheels/*.whl \
+    && /opt/build/bin/pip --python /opt/layerproof/bin/python check
 # Volumes take over the owner of the folders that they are put on.
 RUN install -d -o 10001 -g 10001 -m 0700 \
     /data /data/layerproof /data/layerproof/advisories /data/layerproof/quarantine
@@ -58,7 +61,7 @@ USER 10001:10001
 WORKDIR /var/lib/layerproof
 EXPOSE 8686
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=30s --timeout=5s --start-period=60s --retries=3 \
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
     CMD ["python", "/opt/layerproof/healthcheck.py"]
 ENTRYPOINT ["layerproof"]
 CMD ["serve"]

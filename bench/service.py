@@ -84,16 +84,15 @@ class Row:
 
     def cells(self) -> tuple[str, ...]:
         """For the table."""
-        rate = statistics.median(load.rate for load in self.loads)
-        p99 = statistics.median(load.p99 for load in self.loads)
-        cpu = statistics.median(load.cpu for load in self.loads)
+        found = median_load(self.loads)
+        rate, p99, cpu = found.rate, found.p99, found.cpu
         return (
             self.database,
             self.what,
             f"{rate:,.0f}/s",
             f"{p99:.1f} ms",
             f"{cpu:.0f} µs",
-            str(sum(load.refused for load in self.loads)),
+            str(found.refused),
             self._goal(rate, p99),
         )
 
@@ -180,13 +179,21 @@ def _scripts(found: Running, digest: str) -> Mapping[str, str]:
 
 
 def _load(found: Running, what: str, script: str, folder: Path, seconds: int) -> Load:
+    url = f"{found.url}{PATHS[what]}"
+    return run_wrk(url, script, folder, seconds, CONNECTIONS[what], found.process.pid)
+
+
+def run_wrk(url: str, script: str, folder: Path, seconds: int, connections: int, pid: int) -> Load:
+    """One run against an address; the processor time is that of the process."""
     file = folder / "load.lua"
     file.write_text(script)
-    before = _cpu(found.process.pid)
-    command = ["wrk", "-t1", f"-c{CONNECTIONS[what]}", f"-d{seconds}s", "--latency"]
-    command += ["-s", str(file), f"{found.url}{PATHS[what]}"]
+    before = _cpu(pid)
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency"]
+    command += ["-s", str(file), url]
     report = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    spent = _cpu(found.process.pid) - before
+    if "99%" not in report:
+        raise RuntimeError(f"wrk measured nothing: {report}")
+    spent = _cpu(pid) - before
     count = int(_number(r"(\d+) requests in", report))
     return Load(
         rate=float(_number(r"Requests/sec:\s+(\S+)", report)),
@@ -196,14 +203,26 @@ def _load(found: Running, what: str, script: str, folder: Path, seconds: int) ->
     )
 
 
+def median_load(loads: Sequence[Load]) -> Load:
+    """Medians; what was refused is added up."""
+    return Load(
+        statistics.median(load.rate for load in loads),
+        statistics.median(load.p99 for load in loads),
+        statistics.median(load.cpu for load in loads),
+        sum(load.refused for load in loads),
+    )
+
+
 def _number(pattern: str, report: str, default: str = "") -> str:
     found = re.search(pattern, report)
     return found[1] if found else default
 
 
 def _milliseconds(text: str) -> float:
-    value, unit = re.fullmatch(r"([0-9.]+)(us|ms|s)", text).groups()  # type: ignore[union-attr]
-    return float(value) * {"us": 0.001, "ms": 1.0, "s": 1000.0}[unit]
+    found = re.fullmatch(r"([0-9.]+)(us|ms|s|m)", text)
+    if found is None:
+        raise ValueError(f"wrk says no time: {text!r}")
+    return float(found[1]) * {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60_000.0}[found[2]]
 
 
 def _cpu(pid: int) -> float:

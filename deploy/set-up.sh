@@ -14,7 +14,8 @@ random() {
 # A line of htpasswd with bcrypt, which is all that the registry takes. The password is read from
 # standard input, so that no list of processes shows it.
 entry() {
-    docker run --rm --interactive --entrypoint htpasswd docker.io/library/httpd:2.4 -niB -C 10 "$1" |
+    docker run --rm --interactive --network none --entrypoint htpasswd \
+        docker.io/library/httpd:2.4 -niB -C 10 "$1" |
         grep .
 }
 

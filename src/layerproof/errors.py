@@ -243,3 +243,12 @@ def from_wire(wire: dict[str, object]) -> LayerproofError:
 
 def _all_errors(root: type[LayerproofError]) -> list[type[LayerproofError]]:
     return [root] + [found for cls in root.__subclasses__() for found in _all_errors(cls)]
+
+
+# --- learned trust -------------------------------------------------------------------------------
+
+
+class ModelError(LayerproofError):
+    """A model of learned trust that cannot be used: another form, out of bounds, not monotone."""
+
+    code = "bad-model"

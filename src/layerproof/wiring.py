@@ -136,6 +136,17 @@ def _executor(settings: Settings) -> Executor:
     return SqliteExecutor(settings.index)
 
 
+def index_place(settings: Settings) -> tuple[str, str]:
+    """Where the index is, without a password, and the revision of this version's schema."""
+    from layerproof.store.sqlite_sql import HEAD
+
+    if not settings.database:
+        return str(settings.index), HEAD
+    from layerproof.store.postgresql import safe_url
+
+    return safe_url(settings.database), HEAD
+
+
 def extra(*modules: str) -> None:
     """Raises UsageError where a part of the extra `service` is not installed."""
     from importlib.util import find_spec

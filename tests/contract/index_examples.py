@@ -183,6 +183,7 @@ def chains(of: Image, **more: Any) -> list[ChainRecord]:
         "analysers": ANALYSERS,
         "counts": {ChangeKind.ADDED: 3, ChangeKind.REPLACED: 0, ChangeKind.SHADOWED: 1},
         "changes": b"\x00encoded changes" * 10,
+        "change_filter": uint32(1, 6),
         "package_changes": tuple(
             change(name, kind)
             for name, kind in zip(("bash", "curl", "vim"), PackageChangeKind, strict=True)

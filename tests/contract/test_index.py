@@ -38,6 +38,7 @@ from layerproof.model.facts import Context
 from layerproof.model.identity import Pusher
 from layerproof.model.image import Descriptor
 from layerproof.model.package import Package, PackageChangeKind, PackageType
+from layerproof.model.page import Page
 
 # --- contents ----------------------------------------------------------------------------------
 
@@ -57,11 +58,13 @@ def test_an_empty_index_knows_nothing(index: Index) -> None:
     assert index.images_by_name("x") == []
     assert list(index.images()) == []
     assert index.images_with_chain(unknown_chain()) == []
-    assert index.layers_with_path_hash(1) == []
-    assert index.layers_with_file_hash(1) == []
-    assert index.packages_named("bash") == []
-    assert index.package_changes_named("bash") == []
-    assert index.usage([diff("a")]) == [Hit(diff("a"), (), ())]
+    assert index.contents_with_path_hash(1, 9) == Page(())
+    assert index.contents_with_file_hash(1, 9) == Page(())
+    assert index.chains_with_path_hash(1, 9) == Page(())
+    assert index.changes_with_path_hash([unknown_chain()], 1) == {}
+    assert index.packages_named("bash", 9) == []
+    assert index.package_changes_named("bash", 9) == []
+    assert index.usage([diff("a")], 9) == [Hit(diff("a"), (), ())]
     assert index.trust_records() == []
     assert index.trust_of([unknown_chain()]) == []
     assert list(index.events()) == []
@@ -85,7 +88,7 @@ def test_asking_for_nothing_yields_nothing(index: Index) -> None:
     assert index.known_chains(set(), ANALYSERS) == set()
     assert index.chains([]) == []
     assert index.blobs([]) == {}
-    assert index.usage([]) == []
+    assert index.usage([], 9) == []
     assert index.trust_of([]) == []
     assert index.package_lists([]) == {}
 
@@ -95,6 +98,7 @@ def test_contents_come_back_equal(index: Index) -> None:
     index.put_contents(row, blob())
     assert index.contents(row.diff_id) == row
     assert index.entries(row.diff_id) == row.entries
+    assert index.entries_of([row.diff_id, diff("unknown")]) == {row.diff_id: row.entries}
     assert index.layer_facts([row.diff_id]) == {row.diff_id: row.facts}
     assert index.package_lists({row.diff_id}) == {
         row.diff_id: PackageList(row.packages, row.package_files)
@@ -122,7 +126,7 @@ def test_contents_without_anything_come_back_equal(index: Index) -> None:
     index.put_contents(row, None)
     assert index.contents(row.diff_id) == row
     assert index.package_lists([row.diff_id]) == {row.diff_id: PackageList((), ())}
-    assert index.layers_with_path_hash(0) == []
+    assert index.contents_with_path_hash(0, 9) == Page(())
 
 
 def test_contents_are_known_for_exactly_their_analysers(index: Index) -> None:
@@ -138,8 +142,8 @@ def test_the_same_contents_again_change_nothing(index: Index) -> None:
     index.put_contents(contents(), blob())
     index.put_contents(contents(), blob())
     assert index.contents(diff("a")) == contents()
-    assert len(index.packages_named("bash")) == 1
-    assert index.layers_with_path_hash(2) == [diff("a")]
+    assert len(index.packages_named("bash", 9)) == 1
+    assert index.contents_with_path_hash(2, 9) == Page((diff("a"),))
 
 
 def test_contents_of_the_same_analysers_are_kept_as_they_are(index: Index) -> None:
@@ -161,10 +165,10 @@ def test_contents_of_other_analysers_are_replaced_whole(index: Index) -> None:
     index.put_contents(newer, blob())
     assert index.contents(diff("a")) == newer
     assert index.known_contents([diff("a")], ANALYSERS) == set()
-    assert index.packages_named("bash") == []
-    assert index.packages_named("zsh") == [(diff("a"), package("zsh"))]
-    assert index.layers_with_path_hash(2) == []
-    assert index.layers_with_file_hash(8) == [diff("a")]
+    assert index.packages_named("bash", 9) == []
+    assert index.packages_named("zsh", 9) == [(diff("a"), package("zsh"))]
+    assert index.contents_with_path_hash(2, 9) == Page(())
+    assert index.contents_with_file_hash(8, 9) == Page((diff("a"),))
     assert index.blobs([blob().digest]) == {blob().digest: diff("a")}
 
 
@@ -177,7 +181,7 @@ def test_thousands_of_layers_are_asked_for_at_once(index: Index) -> None:
     assert set(index.contents_summaries(every)) == there
     assert index.package_lists(every)[diff("1200")].packages == (package("1200"),)
     assert set(index.blobs([blob(str(n)).digest for n in range(1300)]).values()) == there
-    assert [hit.diff_id for hit in index.usage(every)] == every
+    assert [hit.diff_id for hit in index.usage(every, 9)] == every
 
 
 def test_digests_of_sha512_are_kept_apart_from_those_of_sha256(index: Index) -> None:
@@ -206,7 +210,7 @@ def test_hostile_text_comes_back_and_is_found(index: Index, odd: str) -> None:
     assert list(index.events()) == [report]
     assert index.withdrawals() == [gone]
     assert list(index.verdicts()) == [judged]
-    assert index.packages_named(odd) == [(diff("a"), strange)]
+    assert index.packages_named(odd, 9) == [(diff("a"), strange)]
     assert index.contents_summaries([diff("a")])[diff("a")].skipped == ((odd, b"x", odd),)
     assert [r.image for r in index.images_by_name(f"oci:{odd}")] == [of]
     assert index.cached(odd) == b"value"
@@ -292,8 +296,8 @@ def test_chains_of_other_analysers_are_replaced_whole(index: Index) -> None:
     newer = chains(of, analysers=NEWER, package_changes=(change("zsh"),), changes=b"", counts={})
     index.put_image(of, newer, TUESDAY)
     assert index.chains([row.chain_id for row in newer]) == newer
-    assert index.package_changes_named("bash") == []
-    assert len(index.package_changes_named("zsh")) == 2
+    assert index.package_changes_named("bash", 9) == []
+    assert len(index.package_changes_named("zsh", 9)) == 2
 
 
 def test_chains_of_the_same_analysers_are_kept_as_they_are(index: Index) -> None:
@@ -304,10 +308,11 @@ def test_chains_of_the_same_analysers_are_kept_as_they_are(index: Index) -> None
 
 
 def test_contents_at_two_places_are_two_chains(index: Index) -> None:
+    index.put_contents(contents("a"), None)
     of = image("aba")
     index.put_image(of, chains(of), MONDAY)
     assert [r.image for r in index.images_with_chain(of.layers[2].chain_id)] == [of]
-    (hit,) = index.usage([diff("a")])
+    (hit,) = index.usage([diff("a")], 9)
     assert set(hit.chain_ids) == {of.layers[0].chain_id, of.layers[2].chain_id}
     assert hit.images == (of.reference,)
 
@@ -503,16 +508,16 @@ def test_layers_are_found_by_the_values_of_their_filters(index: Index, value: in
     index.put_contents(contents("path", path_filter=many, file_filter=b""), None)
     index.put_contents(contents("file", path_filter=b"", file_filter=many), None)
     index.put_contents(contents("other", path_filter=uint32(42), file_filter=uint32(42)), None)
-    assert index.layers_with_path_hash(value) == [diff("path")]
-    assert index.layers_with_file_hash(value) == [diff("file")]
-    assert index.layers_with_path_hash(5000) == []
+    assert index.contents_with_path_hash(value, 9) == Page((diff("path"),))
+    assert index.contents_with_file_hash(value, 9) == Page((diff("file"),))
+    assert index.contents_with_path_hash(5000, 9) == Page(())
 
 
 def test_packages_are_found_by_exact_name(index: Index) -> None:
     deb, npm = package("semver"), package("semver", "7.0", type=PackageType.NPM)
     index.put_contents(contents("a", packages=(deb, package("semver-x"))), None)
     index.put_contents(contents("b", packages=(npm, package("SemVer"), deb)), None)
-    found = index.packages_named("semver")
+    found = index.packages_named("semver", 9)
     assert len(found) == 3
     assert set(found) == {(diff("a"), deb), (diff("b"), npm), (diff("b"), deb)}
 
@@ -524,11 +529,11 @@ def test_package_changes_are_found_by_name_removals_too(index: Index) -> None:
     first = replace(first, package_changes=(change("bash"), change("curl")))
     second = replace(second, package_changes=(gone, change("zsh")))
     index.put_image(of, [first, second], MONDAY)
-    assert index.package_changes_named("bash") == [
-        (first.chain_id, change("bash")),
+    assert index.package_changes_named("bash", 9) == [
         (second.chain_id, gone),
+        (first.chain_id, change("bash")),
     ]
-    assert index.package_changes_named("zsh") == [(second.chain_id, change("zsh"))]
+    assert index.package_changes_named("zsh", 9) == [(second.chain_id, change("zsh"))]
 
 
 def test_usage_names_chains_and_the_newest_names_of_images(index: Index) -> None:
@@ -537,7 +542,7 @@ def test_usage_names_chains_and_the_newest_names_of_images(index: Index) -> None
     index.put_image(image("ab", "docker://h/ab:1"), [], MONDAY)
     index.put_image(image("xa", "docker://h/xa"), [], TUESDAY)
     index.put_image(image("ab", "docker://h/ab:2"), [], WEDNESDAY)
-    used, unused = index.usage([diff("a"), diff("unused"), diff("a")])
+    used, unused = index.usage([diff("a"), diff("unused"), diff("a")], 9)
     chain_ids: set[ChainId] = {image("ab").layers[0].chain_id, image("xa").layers[1].chain_id}
     assert used.diff_id == diff("a")
     assert set(used.chain_ids) == chain_ids
@@ -607,6 +612,17 @@ def test_cached_values_come_back_and_are_replaced(index: Index) -> None:
     index.put_cached("policy:1", b"two")
     assert index.cached("policy:1") == b"two"
     assert index.cached("policy:2") == b""
+
+
+def test_what_was_learned_is_kept_and_makes_another_state(index: Index) -> None:
+    before = index.state()
+    index.put_learned("champion", b"one")
+    assert index.cached("learned champion") == b"one"
+    assert index.state() != before
+    middle = index.state()
+    index.put_learned("champion", b"two")
+    assert index.cached("learned champion") == b"two"
+    assert index.state() not in (before, middle)
 
 
 # --- closing -----------------------------------------------------------------------------------

@@ -106,7 +106,8 @@ def test_a_layer_has_the_context_of_every_image_that_holds_it_at_its_place(index
     )
     context = layer_context(around(index, bottom()))
     host = "registry.example:5000"
-    assert context.repositories == (f"{host}/b", f"{host}/m", f"{host}/team/app")
+    # Not m: mounts are about blobs, and come by `mounts_of_blobs`.
+    assert context.repositories == (f"{host}/b", f"{host}/team/app")
     assert context.pushers == (f"alice@{host}", f"bob@{host}")  # not eve: another place
     assert context.pullers == (f"carol@{host}",)
     assert context.countries == ("DE", "FR", "office")

@@ -81,8 +81,8 @@ def test_an_old_image_goes_with_all_that_only_it_holds(index: Index) -> None:
     assert index.known_contents(every, ANALYSERS) == {diff("a"), diff("c")}
     assert set(index.blobs([blob(x).digest for x in "abc"]).values()) == {diff("a"), diff("c")}
     assert index.chains([image("ab").layers[1].chain_id]) == [None]
-    assert index.packages_named("bash")
-    assert [hit.images for hit in index.usage(every)] == [("docker://h/ac:1",), (),
+    assert index.packages_named("bash", 9)
+    assert [hit.images for hit in index.usage(every, 9)] == [("docker://h/ac:1",), (),
                                                           ("docker://h/ac:1",)]  # fmt: skip
     # What is read again later is as new.
     indexed(index, "ab")

@@ -190,7 +190,7 @@ def test_what_may_pass_is_tried_again(queue: Queue, clock: Now) -> None:
 
     queue.put([wanted("a")])
     with working(queue, work):
-        until(lambda: bool(only(queue).error))
+        until(lambda: bool(only(queue).error) and only(queue).due_at is not None)
         job = only(queue)
         assert job.state is JobState.QUEUED
         assert job.error["code"] == "unreachable"
@@ -292,3 +292,126 @@ def test_jobs_that_ended_long_ago_are_pruned(queue: Queue) -> None:
     assert queue.prune(datetime.now(UTC) - timedelta(hours=1)) == 0
     assert queue.prune(datetime.now(UTC) + timedelta(hours=1)) == 1
     assert [job.key for job in queue.page(9).items] == ["waits"]
+
+
+def test_a_job_that_runs_is_not_queued_again(queue: Queue) -> None:
+    started, finish = threading.Event(), threading.Event()
+
+    def work(job: Job, handle: Handle) -> None:
+        started.set()
+        assert finish.wait(PATIENCE)
+
+    queue.put([wanted("a")])
+    with working(queue, work):
+        assert started.wait(PATIENCE)
+        assert queue.put([wanted("a")]) == 0
+        assert queue.counts() == {JobState.RUNNING: 1}
+        finish.set()
+        until(lambda: only(queue).state is JobState.DONE)
+
+
+def test_a_job_that_waits_for_its_next_try_can_be_cancelled(queue: Queue) -> None:
+    tries: list[int] = []
+
+    def work(job: Job, handle: Handle) -> None:
+        tries.append(job.attempts)
+        raise UnreachableError("the registry is down", where="registry", remedy="wait")
+
+    queue.put([wanted("a")])
+    with working(queue, work):
+        until(lambda: only(queue).due_at is not None and only(queue).state is JobState.QUEUED)
+        assert queue.cancel(only(queue).id)
+        assert only(queue).state is JobState.CANCELLED
+        assert queue.counts() == {}
+        assert queue.put([wanted("a")]) == 1  # whoever wants it again gets another job
+        until(lambda: len(tries) == 2)
+    assert tries == [1, 1]
+
+
+def test_a_job_that_is_cancelled_while_it_fails_stays_cancelled(queue: Queue) -> None:
+    started = threading.Event()
+
+    def work(job: Job, handle: Handle) -> None:
+        started.set()
+        until(handle.cancelled)
+        raise CancelledError("it was cancelled")
+
+    queue.put([wanted("a", "turn"), wanted("b", "turn", priority=0)])
+    with working(queue, work):
+        assert started.wait(PATIENCE)
+        first = queue.page(9).items[-1]
+        assert queue.cancel(first.id)
+        started.clear()
+        assert started.wait(PATIENCE)  # the next one of its turn
+        found = queue.job(first.id)
+        assert found is not None
+        assert found.state is JobState.CANCELLED
+
+
+def test_two_workers_do_every_job_once_and_no_turn_side_by_side(queue: Queue) -> None:
+    lock = threading.Lock()
+    done: list[str] = []
+    inside: set[str] = set()
+    clashes: list[str] = []
+
+    def work(job: Job, handle: Handle) -> None:
+        with lock:
+            if job.turn in inside:
+                clashes.append(job.key)
+            inside.add(job.turn)
+        time.sleep(0.002)
+        with lock:
+            inside.discard(job.turn)
+            done.append(job.key)
+
+    queue.put([wanted(f"{n}", f"turn {n % 7}") for n in range(60)])
+    with working(queue, work, slots=2), working(queue, work, slots=2):
+        until(lambda: len(done) >= 60 and not queue.counts())
+    assert sorted(done, key=int) == [str(n) for n in range(60)]
+    assert clashes == []
+
+
+def test_thousands_of_jobs_wait_and_the_most_urgent_is_next(queue: Queue) -> None:
+    jobs = [wanted(f"k{n}", priority=n % 3) for n in range(5000)]
+    assert queue.put(jobs) == 5000
+    assert queue.put(jobs) == 0
+    assert queue.counts() == {JobState.QUEUED: 5000}
+    assert queue.put([wanted("k4998", priority=Priority.ASKED)]) == 0
+    done: list[str] = []
+    finish = threading.Event()
+
+    def work(job: Job, handle: Handle) -> None:
+        done.append(job.key)
+        finish.wait(PATIENCE)
+
+    with working(queue, work):
+        until(lambda: len(done) == 1)
+        finish.set()
+        until(lambda: len(done) > 20)
+    assert done[:3] == ["k4998", "k2", "k5"]
+    assert len(set(done)) == len(done)
+
+
+def test_no_job_gets_the_number_of_one_that_was_pruned(queue: Queue) -> None:
+    queue.put([wanted("a"), wanted("b")])
+    last = queue.page(1).items[0]
+    for job in queue.page(9).items:
+        queue.cancel(job.id)
+    queue.prune(datetime.now(UTC) + timedelta(hours=1))
+    queue.put([wanted("c")])
+    assert queue.page(1).items[0].key == "c"
+    assert queue.page(1).items[0].id > last.id
+
+
+def test_pruning_takes_nothing_of_jobs_that_wait(queue: Queue) -> None:
+    def work(job: Job, handle: Handle) -> None:
+        handle.progress({"layers": 2})
+        raise UnreachableError("the registry is down", where="registry", remedy="wait")
+
+    queue.put([wanted("a")])
+    with working(queue, work):
+        until(lambda: only(queue).due_at is not None and bool(only(queue).error))
+    before = only(queue)
+    assert queue.prune(datetime.now(UTC) + timedelta(days=9)) == 0
+    assert only(queue).error == before.error
+    assert only(queue).progress == before.progress == {"layers": 2}

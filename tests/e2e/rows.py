@@ -29,6 +29,7 @@ QUERIES = {
     "JOIN layer l ON l.id=t.layer_id JOIN analyser_set a ON a.id=t.analyser_set_id",
     "package_change": "SELECT l.chain_id, t.* FROM package_change t "
     "JOIN layer l ON l.id=t.layer_id",
+    "change_filter": "SELECT l.chain_id, t.* FROM change_filter t JOIN layer l ON l.id=t.layer_id",
     "image": "SELECT t.* FROM image t",
     "image_top": "SELECT i.config_digest, l.chain_id, t.* FROM image_top t "
     "JOIN image i ON i.id=t.image_id JOIN layer l ON l.id=t.layer_id",
@@ -38,11 +39,11 @@ QUERIES = {
 RUN_DEPENDENT = {
     "id", "contents_id", "layer_id", "image_id", "analyser_set_id", "indexed_at",
 }  # fmt: skip
-# Of a source, not of the image; or of the user.
+# Of a source, not of the image; of the user; or of the order in which things were put.
 LEFT_OUT = {
     "blob", "image_view", "image_name", "trust", "trust_chain", "event", "verdict", "withdrawal",
     "access_token", "activity", "audit", "counter", "job", "job_report", "made_exception",
-    "policy_revision",
+    "policy_revision", "search_entry", "search_posting", "search_segment",
     "cached", "analyser_set",
 }  # fmt: skip
 

@@ -33,6 +33,11 @@ class Running:
             method, f"{self.url}/api/v1{path}", headers=headers, timeout=30, **more
         )
 
+    def ask_root(self, path: str) -> httpx.Response:
+        """What stands beside the API."""
+        headers = {"Authorization": f"Bearer {self.token}"}
+        return httpx.get(f"{self.url}{path}", headers=headers, timeout=30)
+
     def items(self, path: str) -> list[dict[str, Any]]:
         """The first page of a list."""
         answer = self.ask("GET", path)
@@ -51,9 +56,13 @@ class Running:
 
 @contextmanager
 def service(
-    folder: Path, environment: Mapping[str, str] | None = None, *arguments: str
+    folder: Path,
+    environment: Mapping[str, str] | None = None,
+    *arguments: str,
+    tls: bool = False,
 ) -> Iterator[Running]:
-    """`layerproof serve` in this folder; on SQLite, if the environment names no other index."""
+    """`layerproof serve` in this folder; on SQLite, if the environment names no other index. `tls`:
+    it was given a certificate."""
     port = free_port()
     own = {"LAYERPROOF_INDEX": str(folder / "layerproof/index.db"), "XDG_DATA_HOME": str(folder)}
     variables = clean({**own, **(environment or {})})
@@ -64,7 +73,7 @@ def service(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=variables
         )
     try:
-        url = f"http://127.0.0.1:{port}"
+        url = f"{'https' if tls else 'http'}://127.0.0.1:{port}"
         until(lambda: process.poll() is not None or _alive(url))
         assert process.poll() is None, (folder / "service.log").read_text()
         yield Running(url, _admin_token(folder, variables), process)
@@ -108,7 +117,8 @@ def until(holds: Callable[[], bool]) -> None:
 
 def _alive(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/readyz", timeout=5).status_code == 200
+        # because its certificate is one of a test's own
+        return httpx.get(f"{url}/readyz", timeout=5, verify=False).status_code == 200
     except httpx.HTTPError:
         return False
 

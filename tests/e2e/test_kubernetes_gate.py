@@ -3,6 +3,7 @@
 Needs kube-apiserver, which `make e2e-kubernetes` builds, and etcd.
 """
 
+import base64
 import json
 import shutil
 import ssl
@@ -370,8 +371,9 @@ def test_a_custom_resource_with_a_pod_template_is_judged(world: World) -> None:
 def test_status_finds_the_gate_asked(world: World) -> None:
     done = world.run("gate", "kubernetes", "status", "--output", "json")
     assert done.returncode == 0, done.stdout
-    checks = json.loads(done.stdout)["checks"]
-    assert all(check["good"] for check in checks)
+    document = json.loads(done.stdout)
+    assert document["bites"]
+    assert all(check["passed"] for check in document["checks"])
 
 
 # --- the monitor ---------------------------------------------------------------------------------
@@ -418,6 +420,50 @@ def test_the_monitor_finds_what_runs_past_the_gate_and_static_pods(world: World)
     assert found["kube-system/fine/main"]["decided"] == "admit"
     events = world.run("events", "list", "--output", "json")
     assert '"host": "n1"' in events.stdout, events.stdout[:500]
+
+
+def test_inside_a_cluster_certificates_are_made_kept_and_trusted(world: World) -> None:
+    done = world.run(
+        "gate", "kubernetes", "install", "--image", "registry.example/l@sha256:" + "0" * 64,
+        "--database", "database/url", "--apply",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    variables = environment(world.folder, world.registry.host, world.cluster)
+    port = free_port()
+    command = [
+        sys.executable, "-m", "layerproof.cli.main", "gate", "kubernetes", "serve",
+        "--listen", f"127.0.0.1:{port}", "--certificates", "layerproof-gate.layerproof.svc",
+    ]  # fmt: skip
+    with (world.folder / "inside.log").open("wb") as log:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=variables
+        )
+    try:
+        path = "/api/v1/namespaces/layerproof/secrets/layerproof-gate-tls"
+        until(lambda: world.cluster.ask("GET", path).status_code == 200)
+        secret = world.cluster.ask("GET", path).json()["data"]
+        authorities = base64.b64decode(secret["ca.crt"]).decode()
+
+        def served() -> bool:
+            context = ssl.create_default_context(cadata=authorities)
+            url = f"https://localhost:{port}/healthz"
+            try:
+                return httpx.get(url, verify=context).status_code == 200
+            except httpx.HTTPError:
+                return False
+
+        until(served)
+        for kind in ("mutating", "validating"):
+            root = "/apis/admissionregistration.k8s.io/v1"
+            found = world.cluster.ask("GET", f"{root}/{kind}webhookconfigurations/layerproof-gate")
+            bundles = {h["clientConfig"]["caBundle"] for h in found.json()["webhooks"]}
+            assert bundles == {secret["ca.crt"]}
+    finally:
+        process.terminate()
+        process.wait(30)
+    done = world.run("gate", "kubernetes", "uninstall")
+    assert done.returncode == 0, done.stderr
+    assert world.cluster.ask("GET", path).status_code == 404
 
 
 def test_uninstall_takes_all_of_it_away(world: World) -> None:

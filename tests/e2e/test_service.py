@@ -104,6 +104,46 @@ def test_trusted_pusher_tells_two_accounts_apart_and_a_mounted_layer_keeps_its_h
     assert context["repositories"] == [f"{world.host}/other/app", f"{world.host}/team/app"]
     accounts = {item["account"] for item in world.service.items("/identities")}
     assert {ALICE, MALLORY} <= accounts
+    mounts = world.service.items("/events?event=mount&limit=500")
+    told = {
+        (event["blobDigest"], event["account"], event["repository"],
+         event["details"]["fromRepository"])
+        for event in mounts
+    }  # fmt: skip
+    image = world.service.ask("GET", f"/images/{second['configDigest']}").json()
+    lower = [layer["blobDigest"] for layer in image["layers"][:2]]
+    assert {(blob, MALLORY, "other/app", "team/app") for blob in lower} <= told, pretty(mounts)
+    assert all(event["manifestDigest"] is None for event in mounts)
+    mounted = {item["account"]: item for item in context["mounts"]}
+    assert mounted[MALLORY]["repository"] == f"{world.host}/other/app", pretty(context)
+    # What makes no event is counted: blobs that were pushed, and pulled by our own indexing.
+    metrics = world.service.ask_root("/metrics").text
+    assert 'layerproof_notifications_left_out_total{what="blob-push"}' in metrics
+
+
+def test_a_client_cannot_choose_where_it_comes_from_nor_silence_the_registry(world: World) -> None:
+    layout = world.folder / "claimed"
+    write_image(layout, layers=1, files=5)
+    world.push(layout, ALICE, "team/claimed:1")
+    world.until_judged("team/claimed:1")
+    headers = {
+        "X-Forwarded-For": "203.0.113.9",
+        "User-Agent": "a\t" + "x" * 3000,
+        "Accept": "application/vnd.oci.image.manifest.v1+json",
+    }
+    answer = httpx.get(
+        f"http://{world.host}/v2/team/claimed/manifests/1", headers=headers, auth=(MALLORY, "two")
+    )
+    assert answer.status_code == 200
+
+    def pulled() -> list[dict[str, Any]]:
+        found = world.service.items(f"/events?event=pull&account={MALLORY}&limit=500")
+        return [event for event in found if event["repository"] == "team/claimed"]
+
+    until(lambda: bool(pulled()))
+    (event,) = pulled()
+    assert event["address"] is None
+    assert event["details"]["claimedAddress"] == "203.0.113.9"
 
 
 def test_a_forged_report_is_refused_and_changes_nothing(world: World) -> None:

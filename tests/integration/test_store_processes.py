@@ -115,7 +115,7 @@ def test_two_processes_put_at_once_and_lose_nothing(tmp_path: Path) -> None:
     index = open_sqlite(path)
     for number in range(20):
         assert index.contents(layer(number)[0].diff_id) == layer(number)[0]
-        assert len(index.packages_named(f"p{number}")) == 100
+        assert len(index.packages_named(f"p{number}", 200)) == 100
     assert len(list(index.images())) == 20
     index.close()
     assert sound(path)

@@ -30,6 +30,7 @@ from tests.contract.index_examples import (
     verdict_record,
     withdrawal,
 )
+from tests.integration.test_migrations import Sqlite, filled, older
 from tests.postgres import fresh_database
 
 from layerproof.cli.main import run
@@ -44,6 +45,7 @@ from layerproof.store.ledger import SqlLedger
 from layerproof.store.postgresql import open_postgresql
 from layerproof.store.sqlite import SqliteExecutor
 from layerproof.store.sqlite_index import open_sqlite
+from layerproof.store.sqlite_sql import REVISIONS
 from layerproof.testing.index import MemoryIndex
 
 Make = Callable[[Path], Index]
@@ -431,24 +433,24 @@ def test_a_file_that_lies_or_is_broken_is_refused_and_the_index_stays_as_it_was(
     assert rows(path) == before
 
 
+@pytest.mark.parametrize("revision", REVISIONS[:-1])
 def test_an_export_of_an_older_version_is_imported_and_not_touched(
-    tmp_path: Path, exported: Path
+    tmp_path: Path, revision: str
 ) -> None:
-    execute(
-        exported,
-        *(f"DROP TABLE {name}" for name in ("activity", "counter", "job", "job_report",
-          "access_token", "audit", "policy_revision", "made_exception")),
-        *(f"ALTER TABLE event DROP COLUMN {name}"
-          for name in ("country", "host", "blob_digest", "chain_id")),
-        "UPDATE alembic_version SET version_num = '0003'",
-    )  # fmt: skip
-    data = exported.read_bytes()
-    done = layerproof("index", "import", "--with-word", exported, index=tmp_path / "to.db")
+    (tmp_path / "old").mkdir()
+    old = Sqlite(tmp_path / "old")
+    older(old, revision, filled(tmp_path))
+    execute(old.path, "PRAGMA wal_checkpoint(TRUNCATE)")
+    data = old.path.read_bytes()
+    done = layerproof("index", "import", "--with-word", old.path, index=tmp_path / "to.db")
     assert done.exit_code == 0, done.output
-    assert exported.read_bytes() == data
-    to = open_sqlite(tmp_path / "to.db")
-    assert [account.account for account in to.accounts()] == ["alice", "bob"]
+    assert old.path.read_bytes() == data
+    to, today = open_sqlite(tmp_path / "to.db"), open_sqlite(tmp_path / "today.db")
+    assert [record.image for record in to.images()] == [record.image for record in today.images()]
+    events = {event.identity: event for event in today.events() if revision != "0001"}
+    assert {event.identity: event for event in to.events()} == events
     to.close()
+    today.close()
 
 
 def test_an_index_that_is_in_use_is_not_imported(tmp_path: Path, exported: Path) -> None:

@@ -37,6 +37,7 @@ ROWS = (
         "remote",
         "clusters",
         "notifiers",
+        "training",
     },
     {"service_notify"},
     {"config", "service_config"},
@@ -76,8 +77,8 @@ PURE_PARTS = {
 }
 
 HEAVY = {
-    "alembic", "asyncio", "httpx", "multiprocessing", "pydantic", "rich", "sqlalchemy", "yaml",
-    "zstandard",
+    "alembic", "asyncio", "httpx", "lightgbm", "multiprocessing", "numpy", "pydantic", "rich",
+    "sqlalchemy", "yaml", "zstandard",
 }  # fmt: skip
 
 

@@ -37,7 +37,7 @@ def import_(app: App, files: tuple[str, ...], registry: str) -> int:
         raise UsageError(
             "registries report to a service themselves",
             where="--server",
-            remedy="see docs/how-to/connect-a-registry.md, or leave out --server",
+            remedy="see docs/how-to/run-the-service.md, or leave out --server",
         )
     for name in files:
         notified = read_notifications(_read(name), registry, where=name)

@@ -33,6 +33,7 @@ def command(
     layerproof explain oci:./build 8f571b54
     """
     from layerproof.analysis.current import CURRENT
+    from layerproof.engine.decide import asks_model
     from layerproof.engine.evaluator import evaluate
     from layerproof.engine.explain import choose_layer, explain
     from layerproof.engine.facts import gather
@@ -42,7 +43,14 @@ def command(
     rules = open_policy(app.settings, app.index, app.ledger)
     found = app.image(image, platform, offline=offline)
     chosen = choose_layer(found, layer)
-    facts = gather(app.index, found, open_clock().now(), whole=True, advisories=app.advisories)
+    facts = gather(
+        app.index,
+        found,
+        open_clock().now(),
+        whole=True,
+        advisories=app.advisories,
+        learned=asks_model(rules),
+    )
     told = explain(facts, rules, evaluate(facts, rules, analysers=CURRENT), chosen)
     if app.json:
         from layerproof.report.explained import explained_document

@@ -12,23 +12,38 @@ from layerproof.cli.app import App, shared
 from layerproof.errors import UsageError
 
 if TYPE_CHECKING:
-    from layerproof.engine.search import Found
+    from collections.abc import Callable
+
+    from layerproof.engine.search import Answer
 
 _SHA256 = re.compile(r"(sha256:)?([a-fA-F0-9]{64})")
+
+
+def _limited(command: Callable[..., int]) -> Callable[..., int]:
+    """With the option that all of them have."""
+    return click.option(
+        "--limit",
+        type=click.IntRange(1, 500),
+        default=100,
+        show_default=True,
+        help="How many layers at most: the last ones indexed.",
+    )(command)
 
 
 @click.group()
 def command() -> None:
     """Find the layers, and the images that use them, that hold or change something.
 
-    Only the index is searched. Exit code 1 when nothing was found.
+    Only the index is searched. Exit code 1 when nothing was found. What many layers have is told
+    of the last ones indexed; --limit asks for more of them.
     """
 
 
 @command.command()
 @click.argument("path")
+@_limited
 @shared
-def path(app: App, path: str) -> int:
+def path(app: App, path: str, limit: int) -> int:
     """Layers with an entry at PATH, or that delete, hide or redirect it.
 
     \b
@@ -39,17 +54,19 @@ def path(app: App, path: str) -> int:
             "paths in an image start at its root", where=path, remedy=f"find path /{path}"
         )
     if app.remote is not None:
-        return _ask(app, path=path)
+        return _ask(app, limit, path=path)
     from layerproof.engine.search import find_path
     from layerproof.oci.tarnames import clean_path
 
-    return _print(app, find_path(app.index, clean_path(path.encode("utf-8", "surrogateescape"))))
+    plain = clean_path(path.encode("utf-8", "surrogateescape"))
+    return _print(app, find_path(app.index, plain, limit))
 
 
 @command.command()
 @click.argument("name")
+@_limited
 @shared
-def package(app: App, name: str) -> int:
+def package(app: App, name: str, limit: int) -> int:
     """Layers that list package NAME, or NAME@VERSION, or change it.
 
     \b
@@ -58,18 +75,19 @@ def package(app: App, name: str) -> int:
     layerproof find package @angular/core@17.0.0
     """
     if app.remote is not None:
-        return _ask(app, package=name)
+        return _ask(app, limit, package=name)
     from layerproof.engine.search import find_package
 
     # A scoped npm name begins with the sign that parts name and version.
     plain, _, version = name[1:].partition("@")
-    return _print(app, find_package(app.index, name[:1] + plain, version))
+    return _print(app, find_package(app.index, name[:1] + plain, version, limit))
 
 
 @command.command()
 @click.argument("what")
+@_limited
 @shared
-def file(app: App, what: str) -> int:
+def file(app: App, what: str, limit: int) -> int:
     """Layers that hold a file with the same bytes: WHAT is its sha256, or a local file.
 
     \b
@@ -77,10 +95,10 @@ def file(app: App, what: str) -> int:
     layerproof find file ./suspicious.so
     """
     if app.remote is not None:
-        return _ask(app, file=_sha256(what).hex())
+        return _ask(app, limit, file=_sha256(what).hex())
     from layerproof.engine.search import find_file
 
-    return _print(app, find_file(app.index, _sha256(what)))
+    return _print(app, find_file(app.index, _sha256(what), limit))
 
 
 def _sha256(what: str) -> bytes:
@@ -100,9 +118,10 @@ def _sha256(what: str) -> bytes:
         ) from error
 
 
-def _ask(app: App, **query: str) -> int:
+def _ask(app: App, limit: int, **query: str) -> int:
     assert app.remote is not None
-    documents: list[dict[str, Any]] = app.remote.get("/search", **query)["items"]
+    page = app.remote.get("/search", limit=str(limit), **query)
+    documents: list[dict[str, Any]] = page["items"]
     if app.json:
         app.emit(documents)
     elif documents:
@@ -112,18 +131,26 @@ def _ask(app: App, **query: str) -> int:
             click.echo(line)
     elif not app.quiet:
         click.echo("nothing in the service's index has it")
+    _say_more(len(documents), more=page["more"])
     return 0 if documents else 1
 
 
-def _print(app: App, found: list[Found]) -> int:
+def _print(app: App, answer: Answer) -> int:
     if app.json:
         from layerproof.report.documents import found_document
 
-        app.emit(found_document(hit) for hit in found)
-    elif found:
+        app.emit(found_document(hit) for hit in answer.found)
+    elif answer.found:
         from layerproof.report.table import show_found
 
-        show_found(found)
+        show_found(answer.found)
     elif not app.quiet:
         click.echo("nothing in the index has it")
-    return 0 if found else 1
+    _say_more(len(answer.found), more=answer.more)
+    return 0 if answer.found else 1
+
+
+def _say_more(count: int, *, more: bool) -> None:
+    """On standard error, so that it is also told beside JSON."""
+    if more:
+        click.echo(f"more layers have it than these {count}: ask with a higher --limit", err=True)

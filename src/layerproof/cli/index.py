@@ -106,7 +106,7 @@ def export(app: App, file: Path, names: tuple[str, ...], with_word: bool) -> int
         raise UsageError("the file exists already", where=str(file), remedy="name another one")
     from layerproof.store.sqlite_index import open_sqlite
 
-    records = _records(app.index, names)
+    records = _named(app.index, names)
     part = file.with_name(f"{file.name}.part")  # so that half an export is never taken for one
     _remove(part)
     target = open_sqlite(part)
@@ -118,7 +118,7 @@ def export(app: App, file: Path, names: tuple[str, ...], with_word: bool) -> int
     finally:
         target.close()
         _remove(part)
-    return _tell(app, copied, word=with_word)
+    return _tell(app, file, copied, word=with_word)
 
 
 @command.command(name="import")
@@ -141,10 +141,10 @@ def import_(app: App, file: Path, names: tuple[str, ...], with_word: bool) -> in
     from layerproof.store.sqlite_export import open_export
 
     with open_export(file) as source:
-        records = _records(source, names)
+        records = _named(source, names)
         check(source, source.images() if records is None else records, word=with_word)
         copied = _copy(app, source, app.index, records, word=with_word)
-    return _tell(app, copied, word=with_word)
+    return _tell(app, file, copied, word=with_word)
 
 
 def _remove(file: Path) -> None:
@@ -152,12 +152,12 @@ def _remove(file: Path) -> None:
         file.with_name(file.name + end).unlink(missing_ok=True)
 
 
-def _records(source: Index, names: tuple[str, ...]) -> list[ImageRecord] | None:
+def _named(source: Index, names: tuple[str, ...]) -> list[ImageRecord] | None:
     """The images of these names; None for all that there are."""
+    from layerproof.wiring import read_reference
+
     records: list[ImageRecord] = []
     for name in names:
-        from layerproof.wiring import read_reference
-
         found = source.images_by_name(str(read_reference(name)))
         if not found:
             raise UsageError(
@@ -171,31 +171,35 @@ def _copy(
     app: App, source: Index, target: Index, records: list[ImageRecord] | None, *, word: bool
 ) -> Copied:
     from layerproof.analysis.current import CURRENT
+    from layerproof.cli.progress import Counts
     from layerproof.engine.transfer import copy
 
-    def tell(count: int) -> None:
-        if app.shows_progress and count % 10 == 0:
-            click.echo(f"\r{count} images", nl=False, err=True)
+    with Counts(shown=app.shows_progress) as bars:
 
-    chosen = source.images() if records is None else records
-    return copy(source, target, chosen, analysers=CURRENT, word=word, progress=tell)
+        def tell(what: str, count: int) -> None:
+            total = len(records) if records is not None and what == "images" else None
+            bars.show(what, count, total)
+
+        chosen = source.images() if records is None else records
+        return copy(source, target, chosen, analysers=CURRENT, word=word, progress=tell)
 
 
-def _tell(app: App, copied: Copied, *, word: bool) -> int:
+def _tell(app: App, file: Path, copied: Copied, *, word: bool) -> int:
     if app.json:
-        from layerproof.report.service_documents import numbers_document
+        from layerproof.report.upkeep import copied_document
 
-        app.emit([numbers_document("IndexCopied", copied)])
+        app.emit([copied_document(str(file), copied)])
     elif not app.quiet:
-        click.echo(
-            f"{copied.images} images, {copied.layers} new layers"
-            + (
-                f", {copied.trust} trust records, {copied.withdrawals} withdrawals,"
-                f" {copied.events} events"
-                if word
-                else ""
-            )
-        )
+        from layerproof.rules.text import plural
+
+        told = [plural(copied.images, "image"), plural(copied.layers, "new layer")]
+        if word:
+            told += [
+                plural(copied.trust, "trust record"),
+                plural(copied.withdrawals, "withdrawal"),
+                plural(copied.events, "event"),
+            ]
+        click.echo(f"{file}: {', '.join(told)}")
     return 0
 
 
@@ -215,11 +219,21 @@ def backup(app: App, file: Path) -> int:
             where="--index",
             remedy="pg_dump --format=custom writes one, pg_restore reads it",
         )
+    from layerproof.cli.progress import Transfers
     from layerproof.store.sqlite import back_up
 
-    size = back_up(app.settings.index, file)
-    if not app.quiet:
-        click.echo(f"{file}: {size} bytes")
+    with Transfers(shown=app.shows_progress) as bars:
+        size = back_up(
+            app.settings.index, file, lambda done, total: bars.show("copying", done, total)
+        )
+    if app.json:
+        from layerproof.report.upkeep import backup_document
+
+        app.emit([backup_document(str(file), size)])
+    elif not app.quiet:
+        from layerproof.report.lines import human
+
+        click.echo(f"{file}: {human(size)}")
     return 0
 
 
@@ -227,10 +241,21 @@ def backup(app: App, file: Path) -> int:
 @shared
 def migrate(app: App) -> int:
     """Make the index, or bring it to this version's schema. Every command does so by itself; this
-    one does nothing else."""
-    state = app.index.state()
-    if not app.quiet:
-        click.echo(f"the index is ready (state {state})")
+    one does nothing else.
+
+    \b
+    layerproof index migrate --index postgresql://layerproof@db.example/layerproof
+    """
+    app.index.state()
+    from layerproof.wiring import index_place
+
+    place, schema = index_place(app.settings)
+    if app.json:
+        from layerproof.report.upkeep import ready_document
+
+        app.emit([ready_document(place, schema)])
+    elif not app.quiet:
+        click.echo(f"the index is ready, schema {schema}: {place}")
     return 0
 
 
@@ -260,12 +285,14 @@ def prune(app: App, images_: int | None, events: int | None, verdicts: int | Non
     }
     pruned = app.index.prune(Retention(**moments))
     if app.json:
-        from layerproof.report.service_documents import numbers_document
+        from layerproof.report.upkeep import pruned_document
 
-        app.emit([numbers_document("IndexPruned", pruned)])
+        app.emit([pruned_document(pruned)])
     elif not app.quiet:
+        from layerproof.rules.text import plural
+
         click.echo(
-            f"deleted {pruned.images} images with {pruned.layers} layers, {pruned.events} events,"
-            f" {pruned.verdicts} verdicts"
+            f"deleted {plural(pruned.images, 'image')} with {plural(pruned.layers, 'layer')},"
+            f" {plural(pruned.events, 'event')}, {plural(pruned.verdicts, 'verdict')}"
         )
     return 0

@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 
 @click.group()
 def command() -> None:
-    """List and cancel the jobs of a service: by its database, or with --server."""
+    """List and cancel the jobs of a service: by its database, or with --server.
+
+    \b
+    layerproof jobs list --state failed
+    layerproof jobs cancel 17
+    """
 
 
 @command.command(name="list")
@@ -55,7 +60,11 @@ def list_(app: App, state: str | None, limit: int) -> int:
 @click.argument("identity", metavar="ID", type=click.IntRange(1))
 @shared
 def cancel(app: App, identity: int) -> int:
-    """Cancel the job with this ID: one that waits at once, one that runs within seconds."""
+    """Cancel the job with this ID: one that waits at once, one that runs within seconds.
+
+    \b
+    layerproof jobs cancel 17
+    """
     if app.remote is not None:
         document: dict[str, Any] = app.remote.post(f"/jobs/{identity}/cancel", {})
     else:

@@ -26,6 +26,7 @@ _COMMANDS = {
     "find": "Find the layers and images that hold a path, package or file.",
     "gate": "Refuse images where they are to run, and see what gates answered.",
     "index": "Read images into the layer index.",
+    "learn": "Train, promote and ask the model that knows what is trusted here.",
     "policy": "Write a policy file, and see whether it can be used.",
     "pull": "Fetch what is not trusted into quarantine, and refuse it from then on.",
     "jobs": "List and cancel the jobs of a service.",

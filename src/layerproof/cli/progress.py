@@ -7,7 +7,9 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
+    from typing import Self
+
+    from rich.progress import Progress, ProgressColumn, TaskID
 
     from layerproof.model.image import Image
 
@@ -100,8 +102,8 @@ class Bars:
         self._progress.refresh()
 
 
-class Transfers:
-    """A line per feed that is downloaded and imported, on standard error."""
+class _Rows:
+    """A line per thing that is done, on standard error; drawn from the calls themselves."""
 
     def __init__(self, *, shown: bool) -> None:
         self._progress: Progress | None = None
@@ -109,15 +111,15 @@ class Transfers:
         self._shown = shown
         self._drawn = 0.0
 
-    def __enter__(self) -> Transfers:
+    def __enter__(self) -> Self:
         if self._shown:
             from rich.console import Console
-            from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+            from rich.progress import BarColumn, Progress, TextColumn
 
             self._progress = Progress(
                 TextColumn("{task.description:24}"),
                 BarColumn(bar_width=None),
-                DownloadColumn(),
+                self._column(),
                 console=Console(stderr=True),
                 auto_refresh=False,
                 transient=True,
@@ -129,16 +131,44 @@ class Transfers:
         if self._progress is not None:
             self._progress.stop()
 
-    def show(self, name: str, done: int, total: int | None) -> None:
-        """`done` of `total` bytes; without a total, records that were imported."""
+    def _column(self) -> ProgressColumn:
+        raise NotImplementedError
+
+    def _update(self, name: str, done: int, total: int | None, text: str) -> None:
         if self._progress is None:
             return
         if name not in self._tasks:
             self._tasks[name] = self._progress.add_task(name, total=total)
-        if total is None and done:
-            self._progress.update(self._tasks[name], description=f"{name}: {done:,} records")
-        else:
-            self._progress.update(self._tasks[name], completed=done, total=total)
+        self._progress.update(self._tasks[name], description=text, completed=done, total=total)
         if monotonic() - self._drawn >= _REFRESH or done == total:
             self._drawn = monotonic()
             self._progress.refresh()
+
+
+class Transfers(_Rows):
+    """Bytes that are downloaded or copied, then records that are imported."""
+
+    def _column(self) -> ProgressColumn:
+        from rich.progress import DownloadColumn
+
+        return DownloadColumn()
+
+    def show(self, name: str, done: int, total: int | None) -> None:
+        """`done` of `total` bytes; without a total, records that were imported."""
+        if total is None and done:
+            self._update(name, 0, None, f"{name}: {done:,} records")
+        else:
+            self._update(name, done, total, name)
+
+
+class Counts(_Rows):
+    """Things that are counted; without a total, the bar only says that it goes on."""
+
+    def _column(self) -> ProgressColumn:
+        from rich.progress import MofNCompleteColumn
+
+        return MofNCompleteColumn()
+
+    def show(self, name: str, done: int, total: int | None) -> None:
+        """`done` of `total`; None where nobody counted them before."""
+        self._update(name, done, total, name)

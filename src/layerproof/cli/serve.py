@@ -60,22 +60,31 @@ def command(
     app.use("LAYERPROOF_TLS_KEY", tls_key)
     app.use("LAYERPROOF_SERVICE_CONFIG", config)
     app.use("LAYERPROOF_POLICY", policy)
-    from layerproof.server.run import bind, serve
+    from layerproof.server.run import Certificate, bind, serve
     from layerproof.service_config import load_service_config
 
     loaded = load_service_config(app.settings.service_config)
+    Certificate.of(app.settings)  # first, so that it does not say that it listens, and end
     sockets = bind(app.settings.listen)
     os.environ.update(app.given)  # for the processes that are started
     token = _first_token(app)
-    if not app.quiet:
-        scheme = "https" if app.settings.tls_certificate else "http"
-        host, port = sockets[0].getsockname()[:2]
-        shown = f"[{host}]" if ":" in host else host
-        click.echo(f"listening at {scheme}://{shown}:{port}/api/v1", err=True)
-        if token:
-            click.echo(f"the administrator's token is in {token}", err=True)
+    _tell(app, sockets[0].getsockname(), token)
     slots = workers if workers is not None else (0 if app.settings.database else 1)
     return serve(app.settings, loaded, sockets, processes=processes, slots=slots, log_json=log_json)
+
+
+def _tell(app: App, address: tuple[str, int], token: Path | None) -> None:
+    scheme = "https" if app.settings.tls_certificate else "http"
+    host, port = address[:2]
+    url = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}/api/v1"
+    if app.json:
+        from layerproof.report.upkeep import serving_document
+
+        app.emit([serving_document(url, str(token) if token else None)])
+    elif not app.quiet:
+        click.echo(f"listening at {url}", err=True)
+        if token:
+            click.echo(f"the administrator's token is in {token}", err=True)
 
 
 def _first_token(app: App) -> Path | None:

@@ -14,7 +14,13 @@ if TYPE_CHECKING:
 
 @click.group()
 def command() -> None:
-    """Make, list and end tokens of the service's API."""
+    """Make, list and end tokens of the service's API.
+
+    \b
+    layerproof token create --name ci --role viewer
+    layerproof token list
+    layerproof token rotate 7db5a135c5c1
+    """
 
 
 @command.command()
@@ -65,7 +71,12 @@ def create(app: App, name: str, role: str, days: int, registry: str) -> int:
 @command.command(name="list")
 @shared
 def list_(app: App) -> int:
-    """List tokens, the oldest first; never the tokens themselves."""
+    """List tokens, the oldest first; never the tokens themselves.
+
+    \b
+    layerproof token list
+    layerproof token list --server https://layerproof.example
+    """
     from layerproof.report.service_documents import token_document
     from layerproof.wiring import open_clock, open_ledger
 
@@ -78,12 +89,10 @@ def list_(app: App) -> int:
     if app.json:
         app.emit(documents)
     elif documents:
-        click.echo(f"{'id':12}  {'role':8}  {'state':7}  {'ends':10}  name")
-        for found in documents:
-            click.echo(
-                f"{found['id']!s:12}  {found['role']!s:8}  {found['state']!s:7}  "
-                f"{str(found['expiresAt'])[:10]}  {found['name']}"
-            )
+        from layerproof.report.lines import token_lines
+
+        for line in token_lines(documents):
+            click.echo(line)
     elif not app.quiet:
         click.echo("there is no token; make one: layerproof token create --name NAME --role ROLE")
     return 0
@@ -93,7 +102,11 @@ def list_(app: App) -> int:
 @click.argument("identity", metavar="ID")
 @shared
 def revoke(app: App, identity: str) -> int:
-    """End the token with this ID now."""
+    """End the token with this ID now.
+
+    \b
+    layerproof token revoke 7db5a135c5c1
+    """
     from layerproof.engine import access
     from layerproof.report.service_documents import token_document
     from layerproof.wiring import open_clock, open_ledger
@@ -118,7 +131,11 @@ def revoke(app: App, identity: str) -> int:
 @click.option("--grace-hours", type=click.IntRange(0, 720), default=24, show_default=True)
 @shared
 def rotate(app: App, identity: str, grace_hours: int) -> int:
-    """Make a token in place of the one with this ID, which ends after a while."""
+    """Make a token in place of the one with this ID, and print it; the old one ends after a while.
+
+    \b
+    layerproof token rotate 7db5a135c5c1 --grace-hours 1
+    """
     from datetime import timedelta
 
     from layerproof.engine import access

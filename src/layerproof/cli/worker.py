@@ -37,6 +37,6 @@ def command(app: App, slots: int, config: Path | None, log_json: bool) -> int:
 
     logs.configure(as_json=log_json)
     loaded = load_service_config(app.settings.service_config)
-    if not app.quiet:
+    if not app.quiet and not app.json:
         click.echo("working; end it with SIGTERM: jobs that run wait again", err=True)
     return work(app.settings, loaded, slots)

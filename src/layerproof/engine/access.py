@@ -51,11 +51,17 @@ def issue(
         raise AccessError(
             f"a token cannot be good for {days} days", where="days", remedy=f"1 to {MOST_DAYS}"
         )
-    if (role is Role.NOTIFIER) != bool(registry):
+    if role is Role.NOTIFIER and not registry:
         raise AccessError(
-            "a notifier's token speaks for one registry, and other tokens for none",
+            "a notifier's token speaks for one registry, and none is named",
             where="registry",
-            remedy="name its host[:port], as references do, for the role notifier",
+            remedy="name its host[:port], as references do: registry.example:5000",
+        )
+    if registry and role is not Role.NOTIFIER:
+        raise AccessError(
+            f"a token of role {role} speaks for no registry",
+            where="registry",
+            remedy="leave the registry out, or take the role notifier",
         )
     if registry and not is_registry(registry):
         raise AccessError(

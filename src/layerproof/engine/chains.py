@@ -145,6 +145,7 @@ def chain_records(index: Index, image: Image, analysers: str, limits: Limits) ->
                 analysers=analysers,
                 counts=changes.counts,
                 changes=changecodec.encode(changes),
+                change_filter=changecodec.change_filter(changes.changes),
                 package_changes=package_changes,
                 integrity=integrity,
             )

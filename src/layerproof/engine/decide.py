@@ -2,7 +2,7 @@
 
 1. What a record is made from is a digest over everything that goes into a verdict besides the
    time: the image as its source presents it, the place, the policy, the analysers, this version's
-   rules, and the state of the index (images, trust, events, withdrawals).
+   rules, and the state of the index (images, trust, events, withdrawals, what was learned).
 2. What depends on time changes at known moments only: when trust begins, ends or grows too old,
    when an exception ends, when something is withdrawn or released. Until the next of them the
    record holds.
@@ -22,6 +22,7 @@ from layerproof import __version__
 from layerproof.engine.ports import Advisories, Index
 from layerproof.errors import IndexUnavailableError, PolicyError
 from layerproof.model.facts import COMMAND_LINE, Context, ImageFacts, KnownImage
+from layerproof.model.finding import Effect
 from layerproof.model.image import Image
 from layerproof.model.record import VerdictRecord
 from layerproof.policy.exceptions import end_of
@@ -102,7 +103,13 @@ def _made(
     from layerproof.engine.facts import gather
 
     facts = gather(
-        index, image, now, whole=judges_base(policy), context=context, advisories=advisories
+        index,
+        image,
+        now,
+        whole=judges_base(policy),
+        context=context,
+        advisories=advisories,
+        learned=asks_model(policy),
     )
     verdict = evaluate(facts, policy, analysers=analysers)
     return VerdictRecord(
@@ -118,6 +125,14 @@ def _made(
 def judges_base(policy: Policy) -> bool:
     """Whether a rule looks at the packages of the base, too."""
     return any(getattr(rule.settings, "scope", "") == "all" for rule in _every_rule(policy))
+
+
+def asks_model(policy: Policy) -> bool:
+    """Whether a rule wants to know what learned trust says."""
+    return any(
+        getattr(rule.settings, "asks_model", False) and rule.effect is not Effect.IGNORE
+        for rule in _every_rule(policy)
+    )
 
 
 def _made_from(
@@ -158,6 +173,8 @@ def _moments(facts: ImageFacts, policy: Policy) -> Iterable[datetime]:
         yield from filter(None, (record.added_at, record.expires_at, record.revoked_at))
     for withdrawal in facts.withdrawn:
         yield from filter(None, (withdrawal.withdrawn_at, withdrawal.released_at))
+    if facts.learned is not None and facts.learned.holds_until is not None:
+        yield facts.learned.holds_until
     for exception in policy.exceptions:
         yield end_of(exception.until)
     for layer in facts.layers:

@@ -94,7 +94,7 @@ def evaluate(
             "policy": digest,
             "analysers": analysers,
             "advisories": facts.advice.snapshot if facts.advice is not None else None,
-            "model": None,
+            "model": facts.learned.model if facts.learned is not None else None,
         },
         message=policy.message if decision is Decision.REFUSE else "",
         notes=(

@@ -40,10 +40,11 @@ def gather(
     whole: bool = False,
     context: Context = COMMAND_LINE,
     advisories: Advisories | None = None,
+    learned: bool = False,
 ) -> ImageFacts:
     """The facts about `image`. The changes of layers that are in its base whatever the policy, and
     what advisories say about these, are left out, because nobody judges them, unless `whole`.
-    Raises IndexUnavailableError, AdvisoryError."""
+    `learned`: ask the model, too. Raises IndexUnavailableError, AdvisoryError."""
     chains = index.chains([layer.chain_id for layer in image.layers])
     layer_facts = index.layer_facts({layer.diff_id for layer in image.layers})
     scripts = _brought(image, index.scripts({layer.diff_id for layer in image.layers}))
@@ -70,6 +71,11 @@ def gather(
 
         advice = gather_advice(advisories, image, found, changes, first=base)
     tops = _tops(index, image)
+    said = None
+    if learned:
+        from layerproof.engine.learned import learned_facts  # here: it loads the scorer
+
+        said = learned_facts(index, image, now)
     return ImageFacts(
         image=image,
         layers=layers,
@@ -83,6 +89,7 @@ def gather(
         builds=_builds(index, trust),
         context=context,
         advice=advice,
+        learned=said,
         known_scripts=_known_scripts(index, layers[base:], now),
         withdrawn=tuple(
             index.withdrawals_of(
@@ -90,6 +97,22 @@ def gather(
                 {layer.diff_id for layer in image.layers},
             )
         ),
+    )
+
+
+def layers_of(index: Index, image: Image) -> tuple[LayerFacts, ...]:
+    """What the layers are and do, without who pushed them and without anything about trust."""
+    chains = index.chains([layer.chain_id for layer in image.layers])
+    diff_ids = {layer.diff_id for layer in image.layers}
+    facts, summaries = index.layer_facts(diff_ids), index.contents_summaries(diff_ids)
+    scripts = _brought(image, index.scripts(diff_ids))
+    return tuple(
+        replace(
+            _layer(layer, chain, facts, decode=True),
+            scripts=scripts[layer.position],
+            skipped=summaries[layer.diff_id].skipped if layer.diff_id in summaries else (),
+        )
+        for layer, chain in zip(image.layers, chains, strict=True)
     )
 
 

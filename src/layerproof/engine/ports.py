@@ -86,8 +86,9 @@ class Hit:
     """One search result: a layer's contents, and where they are used."""
 
     diff_id: DiffId
-    chain_ids: tuple[ChainId, ...]
+    chain_ids: tuple[ChainId, ...]  # the last one put first
     images: tuple[str, ...]  # newest name of every image that holds one of the chains
+    more: bool = False  # whether there are more chains or images
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +160,9 @@ class Index(Protocol):
 
     def entries(self, diff_id: DiffId) -> bytes | None:
         """The encoded entry table alone."""
+
+    def entries_of(self, diff_ids: Collection[DiffId]) -> Mapping[DiffId, bytes]:
+        """The encoded entry tables of those that are known."""
 
     def contents_summaries(self, diff_ids: Collection[DiffId]) -> Mapping[DiffId, ContentsSummary]:
         """The small part of those rows that are known."""
@@ -246,20 +250,40 @@ class Index(Protocol):
         """Those whose top layer is one of these, in no order."""
 
     # --- search ---
-    def layers_with_path_hash(self, crc32: int) -> list[DiffId]:
+    # Every answer is limited, the last one put first: what is common is in most layers.
+    def contents_with_path_hash(
+        self, crc32: int, limit: int, after: Cursor | None = None
+    ) -> Page[DiffId]:
         """Contents whose path filter holds the value (the caller verifies against the entries)."""
 
-    def layers_with_file_hash(self, prefix: int) -> list[DiffId]:
+    def contents_with_file_hash(
+        self, prefix: int, limit: int, after: Cursor | None = None
+    ) -> Page[DiffId]:
         """Contents whose file filter holds the value (the caller verifies)."""
 
-    def packages_named(self, name: str) -> list[tuple[DiffId, Package]]:
-        """Packages by exact name (purl type not considered)."""
+    def chains_with_path_hash(
+        self, crc32: int, limit: int, after: Cursor | None = None
+    ) -> Page[ChainId]:
+        """Layers whose change filter holds the value (the caller verifies)."""
 
-    def package_changes_named(self, name: str) -> list[tuple[ChainId, PackageChange]]:
-        """What layers did to packages of exactly this name, removals included."""
+    def changes_with_path_hash(
+        self, chain_ids: Collection[ChainId], crc32: int
+    ) -> Mapping[ChainId, tuple[DiffId, bytes]]:
+        """Contents and encoded changes of those of these layers whose change filter holds the
+        value, in the order asked."""
 
-    def usage(self, diff_ids: Collection[DiffId]) -> list[Hit]:
-        """Chains and images that use these contents: one hit per DiffID, in the order asked."""
+    def packages_named(
+        self, name: str, limit: int, version: str = ""
+    ) -> list[tuple[DiffId, Package]]:
+        """Packages by exact name (purl type not considered), of one version where given."""
+
+    def package_changes_named(self, name: str, limit: int) -> list[tuple[ChainId, PackageChange]]:
+        """What the last `limit` layers that changed a package of exactly this name did to it,
+        removals included."""
+
+    def usage(self, diff_ids: Collection[DiffId], limit: int) -> list[Hit]:
+        """At most `limit` chains, and images, that use these contents: one hit per DiffID, in the
+        order asked. Contents that the index does not hold are used by nothing."""
 
     # --- trust ---
     def put_trust(self, record: TrustRecord) -> None:
@@ -310,6 +334,11 @@ class Index(Protocol):
         """At least this was done: the earlier beginning, the later end and the larger count of
         what is there and what is put. How many of these say more than was there."""
 
+    def mounts_of_blobs(self, digests: Collection[Digest]) -> Mapping[Digest, tuple[Activity, ...]]:
+        """By the digest of a layer as it is stored, who mounted it from one repository into which
+        other. A blob tells no place in an image: its mounts belong to no activity of layers or
+        images. It outlives events."""
+
     def accounts(self) -> list[Account]:
         """Every account that did something, by registry and name."""
 
@@ -327,9 +356,9 @@ class Index(Protocol):
 
     # --- verdicts ---
     def state(self) -> str:
-        """Another text after every change of images, trust, pushes and withdrawals: a verdict that
-        was made in this state holds in it. Contents and chains are not counted, because verdicts
-        name the analysers that made these."""
+        """Another text after every change of images, trust, pushes, withdrawals and of what was
+        learned: a verdict that was made in this state holds in it. Contents and chains are not
+        counted, because verdicts name the analysers that made these."""
 
     def put_verdict(self, record: VerdictRecord) -> None:
         """Insert, or replace the record of the same id."""
@@ -359,6 +388,10 @@ class Index(Protocol):
 
     def put_cached(self, key: str, value: bytes) -> None:
         """Insert or replace."""
+
+    def put_learned(self, name: str, value: bytes) -> None:
+        """As `put_cached` under the key `learned NAME`; and the state is another one, since what
+        was learned may be part of a verdict."""
 
     def close(self) -> None:
         """Close connections; used also before forking. The index reopens by itself."""

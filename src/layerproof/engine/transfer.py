@@ -47,25 +47,29 @@ def copy(
     *,
     analysers: str,
     word: bool,
-    progress: Callable[[int], None] = lambda _count: None,
+    progress: Callable[[str, int], None] = lambda _what, _count: None,
 ) -> Copied:
     """Copy these images, and with `word` all trust, withdrawals, events and what these add up to.
-    `analysers`: this version's. `progress` is told how many images are through. Raises
-    IndexUnavailableError, DigestMismatchError."""
+    `analysers`: this version's. `progress` is told how many "images" are through,
+    then how many "events". Raises IndexUnavailableError, DigestMismatchError."""
     images = layers = 0
     for record in records:
         verified = _verified(source, record.image)
         layers += _contents(source, target, record.image, verified, analysers)
         _image(source, target, record, analysers)
         images += 1
-        progress(images)
+        progress("images", images)
     if not word:
         return Copied(images, layers)
     trust = _trust(source, target)
     there = {withdrawal.id for withdrawal in target.withdrawals()}
     withdrawals = [item for item in source.withdrawals() if item.id not in there]
     target.put_withdrawals(withdrawals[::-1])
-    events = sum(target.put_events(some) for some in _some(source.events()))
+    events = seen = 0
+    for some in _some(source.events()):
+        events += target.put_events(some)
+        seen += len(some)
+        progress("events", seen)
     for deeds in _some(source.deeds()):  # those whose events were pruned are known by them alone
         target.put_deeds(deeds)
     return Copied(images, layers, trust, len(withdrawals), events)

@@ -53,14 +53,16 @@ class LayerContext:
     pulls: int = 0
     starts: int = 0
     push_cadence: timedelta | None = None  # mean time between pushes; None below two of them
+    mounts: tuple[Activity, ...] = ()  # of the blob that holds the layer, by the earliest
 
 
-def layer_context(activities: Iterable[Activity]) -> LayerContext:
-    """Add up what is known of the images that hold a layer."""
+def layer_context(activities: Iterable[Activity], mounts: Iterable[Activity] = ()) -> LayerContext:
+    """Add up what is known of the images that hold a layer. `mounts`: of its blobs. They stand by
+    themselves: a blob that was mounted may be used at another place, or not at all."""
     found = list(activities)
     pushes = [item for item in found if item.kind is EventKind.PUSH]
     pulls = [item for item in found if item.kind is EventKind.PULL]
-    placed = [i for i in found if i.kind in (EventKind.PUSH, EventKind.MOUNT) and i.repository]
+    placed = [item for item in pushes if item.repository]
     return LayerContext(
         repositories=_sorted(f"{item.registry}/{item.repository}" for item in placed),
         pushers=_accounts(pushes),
@@ -73,6 +75,7 @@ def layer_context(activities: Iterable[Activity]) -> LayerContext:
         pulls=sum(item.count for item in pulls),
         starts=sum(item.count for item in found if item.kind is EventKind.START),
         push_cadence=_cadence(pushes),
+        mounts=tuple(sorted(mounts, key=lambda item: (item.first_at, item.repository))),
     )
 
 

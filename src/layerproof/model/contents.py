@@ -55,5 +55,7 @@ class ChainRecord:
     analysers: str  # as in Contents: package changes depend on them
     counts: Mapping[ChangeKind, int]
     changes: bytes  # the encoded notable changes (`layerproof.oci.changecodec`)
+    # sorted little-endian uint32: the crc32 of every path that a notable change names
+    change_filter: bytes = b""
     package_changes: tuple[PackageChange, ...] = ()
     integrity: Integrity = NO_INTEGRITY

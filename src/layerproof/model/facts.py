@@ -22,6 +22,7 @@ from layerproof.model.verdict import Base
 from layerproof.model.withdrawal import Withdrawal
 
 if TYPE_CHECKING:
+    from layerproof.model.learned import LearnedFacts
     from layerproof.model.vulnerability import Advice
 
 
@@ -107,6 +108,7 @@ class ImageFacts:
     # every withdrawal of one of its layers or contents, released ones too
     withdrawn: tuple[Withdrawal, ...] = ()
     advice: Advice | None = None  # None: there are no advisories at all
+    learned: LearnedFacts | None = None  # None: nobody asked the model
 
     @property
     def above_base(self) -> tuple[LayerFacts, ...]:

@@ -28,6 +28,7 @@ from layerproof.errors import IndexUnavailableError
 from layerproof.model.change import Change, ChangeKind, ChangeSet
 from layerproof.model.entry import Entry
 from layerproof.oci.construct import make_change, make_entry
+from layerproof.oci.entrycodec import filter_of
 
 _MAGIC = b"LPC1"
 _HEAD = struct.Struct("<4sI")
@@ -104,6 +105,13 @@ def encode(changes: ChangeSet) -> bytes:
             writer.add_entry(change.after, change.path, change.before)
     body = b"".join(_LENGTH.pack(len(s)) + s for s in writer.sections(changes))
     return _HEAD.pack(_MAGIC, zlib.crc32(body)) + body
+
+
+def change_filter(changes: Iterable[Change]) -> bytes:
+    """Sorted little-endian uint32: the crc32 of every path that a change names
+    (`model.contents.ChainRecord`)."""
+    paths = {path for change in changes for path in (change.path, change.by, change.target)}
+    return filter_of(paths - {b""})
 
 
 def decode(blob: bytes) -> ChangeSet:

@@ -17,9 +17,10 @@ import struct
 import sys
 from array import array
 from base64 import b64decode, b64encode
+from collections.abc import Callable, Iterable
 
 from layerproof.errors import IndexUnavailableError
-from layerproof.model.entry import FILE, EntryTable
+from layerproof.model.entry import FILE, Entry, EntryTable
 from layerproof.oci.digests import CHECK_BYTES
 
 _MAGIC = b"LPE2"
@@ -72,6 +73,33 @@ def decode(blob: bytes) -> EntryTable:
             remedy="the index is damaged: restore it, or delete it and index again",
         ) from error
     return table
+
+
+def entries_at(blob: bytes, path: bytes) -> tuple[Entry, ...]:
+    """The entries at exactly this path. Raises IndexUnavailableError."""
+    return _entries(blob, lambda table: [n for n, p in enumerate(table.paths) if p == path])
+
+
+def entries_with(blob: bytes, sha256: bytes) -> tuple[Entry, ...]:
+    """The regular files with these contents. Raises IndexUnavailableError."""
+
+    def places(table: EntryTable) -> list[int]:
+        found = []
+        at = table.digests.find(sha256)
+        while at >= 0:
+            if at % 32 == 0 and table.kinds[at // 32] == FILE:
+                found.append(at // 32)
+            at = table.digests.find(sha256, at + 1)
+        return found
+
+    return _entries(blob, places)
+
+
+def _entries(blob: bytes, places: Callable[[EntryTable], Iterable[int]]) -> tuple[Entry, ...]:
+    if not blob:
+        return ()  # contents that went in the meantime
+    table = decode(blob)
+    return tuple(table.entry(place) for place in places(table))
 
 
 def _sections(blob: bytes) -> list[bytes]:
@@ -192,9 +220,14 @@ def _little(numbers: "array[int]") -> "array[int]":
 
 def path_filter(table: EntryTable) -> bytes:
     """Sorted little-endian uint32: the crc32 of every path (see `model.contents.Contents`)."""
+    return filter_of(table.paths)
+
+
+def filter_of(paths: Iterable[bytes]) -> bytes:
+    """The same for any paths."""
     from zlib import crc32
 
-    return _little(array("I", sorted(set(map(crc32, table.paths))))).tobytes()
+    return _little(array("I", sorted(set(map(crc32, paths))))).tobytes()
 
 
 def file_filter(table: EntryTable) -> bytes:

@@ -7,13 +7,14 @@ from dataclasses import replace
 from layerproof.errors import PolicyError
 from layerproof.model.amendment import MadeException
 from layerproof.policy.exceptions import PolicyException
-from layerproof.policy.load import load_policy
+from layerproof.policy.load import API_VERSION, load_policy
 from layerproof.policy.model import Policy
 
 
 def read_exception(document: Mapping[str, object], where: str) -> PolicyException:
     """One entry, checked as the policy file's are. Raises PolicyError with every problem."""
-    text = json.dumps({"exceptions": [document]}).encode()  # JSON is YAML (YAML 1.2, section 1.2)
+    whole = {"apiVersion": API_VERSION, "kind": "Policy", "exceptions": [document]}
+    text = json.dumps(whole).encode()  # JSON is YAML (YAML 1.2, section 1.2)
     found = load_policy(text, where=where).exceptions
     if len(found) != 1:
         raise PolicyError("this is no exception", where=where, remedy="give images, rules, reason")

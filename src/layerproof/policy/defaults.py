@@ -1,4 +1,5 @@
-"""The policy that holds when nobody says otherwise: every rule refuses, but `outdated-package`.
+"""The policy that holds when nobody says otherwise: every rule refuses, but `outdated-package` and
+`learned-trust`.
 
 The protected paths are chosen so that a layer made by an ordinary `apt-get install`, `apk add`,
 `pip install`, `npm install` or `COPY` passes, and one that changes who may log in, what runs, what
@@ -13,6 +14,7 @@ from layerproof.model.finding import Effect
 from layerproof.policy.model import Policy
 from layerproof.policy.ruling import RulePolicy
 from layerproof.rules.interface import RuleSettings
+from layerproof.rules.learned_trust import LearnedTrust
 from layerproof.rules.outdated_package import OutdatedPackage
 from layerproof.rules.protected_path import (
     BUILT_IN_EXCEPTIONS,
@@ -170,8 +172,12 @@ _SETTINGS: Mapping[str, RuleSettings] = {
     ),
 }
 
-# It asks for a feed of newest versions, and to be behind harms nobody by itself.
-_EFFECTS: Mapping[str, Effect] = {OutdatedPackage.id: Effect.IGNORE}
+# The one asks for a feed of newest versions, and to be behind harms nobody by itself. The other
+# asks for a model, which somebody has to train first.
+_EFFECTS: Mapping[str, Effect] = {
+    OutdatedPackage.id: Effect.IGNORE,
+    LearnedTrust.id: Effect.IGNORE,
+}
 
 DEFAULT_POLICY = Policy(
     rules={

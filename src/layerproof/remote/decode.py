@@ -87,7 +87,7 @@ def _layer(item: Document) -> Layer:
         diff_id=DiffId.parse(item["diffId"]),
         chain_id=ChainId.parse(item["chainId"]),
         blob=blob,
-        created_by=_text(item, "createdBy"),
+        created_by=_text_or_none(item, "createdBy"),
     )
 
 
@@ -144,9 +144,9 @@ def record_of(document: Document) -> VerdictRecord:
         holds_until=_time(document, "holdsUntil"),
         context=Context(
             _text(context, "gate"),
-            _text(context, "namespace"),
-            _text(context, "host"),
-            _mapping(context, "labels"),
+            _text_or_none(context, "namespace"),
+            _text_or_none(context, "host"),
+            None if context["labels"] is None else _mapping(context, "labels"),
         ),
     )
 
@@ -239,6 +239,10 @@ def _text(document: Document, key: str) -> str:
 
 def _maybe(document: Document, key: str) -> str:
     return "" if document[key] is None else _text(document, key)
+
+
+def _text_or_none(document: Document, key: str) -> str | None:
+    return None if document[key] is None else _text(document, key)
 
 
 def _texts(document: Document, key: str) -> tuple[str, ...]:

@@ -261,6 +261,7 @@ def found_document(found: Found) -> Document:
         "kind": "Found",
         "diffId": found.diff_id,
         "images": list(found.images),
+        "more": found.more,
         "entries": [{"path": text(e.path), **entry_document(e)} for e in found.entries],
         "packages": [{"purl": p.purl, "path": text(p.path)} for p in found.packages],
         "changes": [{"chainId": c, **change_document(change)} for c, change in found.changes],

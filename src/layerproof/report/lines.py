@@ -39,6 +39,17 @@ def width() -> int:
         return 80
 
 
+def has_width() -> bool:
+    """Whether there is a terminal, or somebody said how wide it is."""
+    if os.environ.get("COLUMNS", "").isdigit():
+        return True
+    try:
+        os.get_terminal_size(1)
+    except OSError:
+        return False
+    return True
+
+
 def human(count: int | None) -> str:
     """Bytes in decimal units, three digits."""
     if count is None:
@@ -216,7 +227,8 @@ def found_lines(documents: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """What a service found: a layer's contents, what is in them, and where they are used."""
     for found in documents:
         images = [show_text(name, 200) for name in found["images"]]
-        yield f"contents {str(found['diffId'])[:19]}  in {plural(len(images), 'image')}"
+        more = " and more" if found["more"] else ""
+        yield f"contents {str(found['diffId'])[:19]}  in {plural(len(images), 'image')}{more}"
         for entry in found["entries"]:
             yield f"    {entry['type']} {show_text(entry['path'], 200)}"
         for change in found["changes"]:
@@ -232,13 +244,35 @@ def found_lines(documents: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def job_lines(documents: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Jobs, one line each; the key gives way."""
+    """Jobs, and of those that failed why and what to do."""
     yield f"{'id':>6}  {'state':9}  {'tries':>5}  {'queued (UTC)':16}  job"
     for job in documents:
-        error = job["error"] or {}
-        why = f"  ({error['message']})" if error.get("message") else ""
-        line = (
+        head = (
             f"{job['id']:>6}  {job['state']:9}  {job['attempts']:>5}  "
-            f"{str(job['queuedAt'])[:16].replace('T', ' ')}  {show_text(job['key'] + why, 500)}"
+            f"{str(job['queuedAt'])[:16].replace('T', ' ')}"
         )
-        yield line if len(line) <= width() else line[: width() - 1] + "…"
+        yield from row(head, show_text(job["key"], 500))
+        error = job["error"] or {}
+        for mark, key in (("", "message"), ("-> ", "remedy")):
+            if error.get(key):
+                yield from wrapped(mark + show_text(str(error[key]), 500), " " * 8)
+
+
+def token_lines(documents: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Tokens, and of a notifier the registry that it speaks for."""
+    yield f"{'id':12}  {'role':8}  {'state':7}  {'ends':10}  name"
+    for token in documents:
+        ends = token["revokedAt"] or token["expiresAt"]
+        head = f"{token['id']:12}  {token['role']:8}  {token['state']:7}  {str(ends)[:10]}"
+        registry = f" (for {show_text(token['registry'], 300)})" if token["registry"] else ""
+        yield from row(head, show_text(token["name"], 300) + registry)
+
+
+def row(head: str, last: str) -> Iterator[str]:
+    """A line of a list. `last` tells what the line is about: it is never cut, and goes below where
+    a terminal has no room for it. Programs that read lines get one."""
+    if has_width() and len(head) + 2 + len(last) > width():
+        yield head.rstrip()
+        yield f"    {last}"
+    else:
+        yield f"{head}  {last}"

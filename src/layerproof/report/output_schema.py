@@ -11,9 +11,12 @@ from layerproof.model.change import ChangeKind
 from layerproof.model.event import EventKind
 from layerproof.model.finding import Effect, Severity, Status
 from layerproof.model.gate import Cause, Mode
+from layerproof.model.learned import Kind
+from layerproof.model.learned import Outcome as LearnedOutcome
 from layerproof.model.verdict import Decision, Trust
 from layerproof.model.vulnerability import Level, State
 from layerproof.report.documents import API_VERSION
+from layerproof.report.service_schema import service_schemas
 
 Schema = dict[str, Any]
 
@@ -31,12 +34,14 @@ _ANYTHING: Schema = {"type": "object"}
 
 def output_schema() -> Schema:
     """Draft 2020-12."""
+    shared = {kind: schema for kind, schema in service_schemas().items() if kind in _SHARED}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Machine output of Layerproof",
-        "oneOf": [{"$ref": f"#/$defs/{kind}"} for kind in _KINDS],
+        "oneOf": [{"$ref": f"#/$defs/{kind}"} for kind in (*_KINDS, *shared)],
         "$defs": {
             **{kind: _document(kind, keys) for kind, keys in _KINDS.items()},
+            **shared,
             "finding": _object(_FINDING),
         },
     }
@@ -143,6 +148,7 @@ _IMPORTED: dict[str, Schema] = {
     "problems": _list(_TEXT),
     "covers": _list(_TEXT),
 }
+_SHARED = ("Job", "Token")  # with the service's API
 _KINDS: dict[str, Schema] = {
     "Advisories": {
         "snapshot": _MAYBE_DIGEST,
@@ -284,6 +290,7 @@ _KINDS: dict[str, Schema] = {
     },
     "Running": {
         "runtime": _TEXT,
+        "host": _TEXT,
         "namespace": _TEXT,
         "container": _TEXT,
         "name": _TEXT,
@@ -296,6 +303,82 @@ _KINDS: dict[str, Schema] = {
         "cause": {"anyOf": [_words(Cause), {"type": "null"}]},
         "reason": _TEXT,
         "verdictId": _TEXT,
+    },
+    "LearnedModel": {
+        "model": _DIGEST,
+        "trainingSet": _DIGEST,
+        "seed": _NUMBER,
+        "until": _TIME,
+        "kinds": _list(_TEXT),
+        "maturityDays": _NUMBER,
+        "alpha": {"type": "number"},
+        "facts": _ANYTHING,
+        "backtest": {"type": ["object", "null"]},
+        "failed": _list(_TEXT),
+        "limits": _list(_TEXT),
+    },
+    "LearnedEvaluation": {
+        "features": _TEXT,
+        "pushes": _NUMBER,
+        "realisedRate": {"type": "number"},
+        "recallOfSwapped": _ANYTHING,
+        "abstained": _NUMBER,
+        "scoringMilliseconds": {"type": "number"},
+    },
+    "LearnedStatus": {
+        "champion": {"type": ["object", "null"]},
+        "challenger": {"type": ["object", "null"]},
+        "previous": {"type": ["object", "null"]},
+        "sinceTraining": _ANYTHING,
+        "suggestionsWaiting": _NUMBER,
+    },
+    "LearnedAssessment": {
+        "reference": _TEXT,
+        "outcome": _words(LearnedOutcome),
+        "trust": {"type": "number"},
+        "pValue": {"type": "number"},
+        "smallestRate": {"type": "number"},
+        "comparedWith": _TEXT,
+        "missing": _list(_TEXT),
+        "counterfactual": _TEXT,
+        "model": _DIGEST,
+        "parts": _list(
+            _object(
+                {
+                    "part": _words(("context", "contents")),
+                    "position": _MAYBE_NUMBER,
+                    "trust": {"type": "number"},
+                    "raw": {"type": "number"},
+                    "rawAtBest": {"type": "number"},
+                    "constant": {"type": "number"},
+                    "contributions": _list(
+                        _object(
+                            {
+                                "feature": _TEXT,
+                                "kind": _words(Kind),
+                                "value": _NUMBER,
+                                "contribution": {"type": "number"},
+                                "words": _TEXT,
+                            }
+                        )
+                    ),
+                }
+            )
+        ),
+    },
+    "Suggestion": {
+        "id": _TEXT,
+        "reference": _TEXT,
+        "manifestDigest": _DIGEST,
+        "trust": {"type": "number"},
+        "pValue": {"type": "number"},
+        "pushedBy": _TEXT,
+        "pushedAt": _TIME,
+        "pullers": _NUMBER,
+        "model": _DIGEST,
+        "state": _words(("waiting", "approved", "dismissed")),
+        "decidedBy": _TEXT,
+        "reason": _TEXT,
     },
     "Withdrawal": {
         "id": _TEXT,
@@ -353,6 +436,7 @@ _KINDS: dict[str, Schema] = {
     "Found": {
         "diffId": _DIGEST,
         "images": _list(_TEXT),
+        "more": {"type": "boolean"},
         "entries": _list(_ANYTHING),
         "packages": _list(_object({"purl": _TEXT, "path": _TEXT})),
         "changes": _list(_ANYTHING),
@@ -372,5 +456,22 @@ _KINDS: dict[str, Schema] = {
         "verdict": _MAYBE,
         "problems": _list(_TEXT),
     },
+    "IndexCopied": {
+        "file": _TEXT,
+        "images": _NUMBER,
+        "layers": _NUMBER,
+        "trust": _NUMBER,
+        "withdrawals": _NUMBER,
+        "events": _NUMBER,
+    },
+    "IndexPruned": {
+        "events": _NUMBER,
+        "verdicts": _NUMBER,
+        "images": _NUMBER,
+        "layers": _NUMBER,
+    },
+    "IndexBackup": {"file": _TEXT, "size": _NUMBER},
+    "IndexReady": {"index": _TEXT, "schema": _TEXT},
+    "Serving": {"url": _TEXT, "adminTokenFile": _MAYBE},
     "Error": {"code": _TEXT, "message": _TEXT, "where": _TEXT, "remedy": _TEXT},
 }

@@ -1,11 +1,10 @@
 """What the service's API says beyond what commands print: plain documents, camelCase."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from datetime import datetime
-from typing import Any
 
 from layerproof.engine.ports import ContentsSummary, ImageRecord
+from layerproof.engine.search import Answer
 from layerproof.model.access import AccessToken, AuditRecord
 from layerproof.model.activity import LayerContext
 from layerproof.model.amendment import MadeException, PolicyRevision
@@ -22,6 +21,7 @@ from layerproof.report.documents import (
     Document,
     counts_document,
     finding_document,
+    found_document,
     trust_state,
 )
 
@@ -34,6 +34,12 @@ def page_document(items: Sequence[Document], after: object) -> Document:
         "items": list(items),
         "after": None if after is None else str(after),
     }
+
+
+def found_page(answer: Answer) -> Document:
+    """What a search found; there is no next page, ask for more at once."""
+    items = [found_document(hit) for hit in answer.found]
+    return {**page_document(items, None), "more": answer.more}
 
 
 def image_summary(record: ImageRecord) -> Document:
@@ -94,6 +100,17 @@ def context_document(context: LayerContext) -> Document:
         "pushes": context.pushes,
         "pulls": context.pulls,
         "starts": context.starts,
+        "mounts": [
+            {
+                "repository": f"{item.registry}/{item.repository}",
+                "account": item.account or None,
+                "country": item.country or None,
+                "firstAt": item.first_at.isoformat(),
+                "lastAt": item.last_at.isoformat(),
+                "count": item.count,
+            }
+            for item in context.mounts
+        ],
         "pushCadenceSeconds": None if cadence is None else int(cadence.total_seconds()),
     }
 
@@ -238,15 +255,6 @@ def found_finding(
         "position": position,
         "chainId": chain_id,
         "finding": finding_document(finding),
-    }
-
-
-def numbers_document(kind: str, counts: Any) -> Document:
-    """How much was done: a data class of numbers."""
-    return {
-        "apiVersion": API_VERSION,
-        "kind": kind,
-        **{item.name: getattr(counts, item.name) for item in fields(counts)},
     }
 
 

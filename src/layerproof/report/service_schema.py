@@ -45,7 +45,9 @@ def page_of(kind: str) -> Schema:
         {
             "items": {"type": "array", "items": {"$ref": f"#/components/schemas/{kind}"}},
             "after": MAYBE,
+            "more": {"type": "boolean"},  # of a search, which has no next page
         },
+        optional=("more",),
     )
 
 
@@ -70,6 +72,19 @@ _CONTEXT = _object(
         "pushes": NUMBER,
         "pulls": NUMBER,
         "starts": NUMBER,
+        "mounts": {
+            "type": "array",
+            "items": _object(
+                {
+                    "repository": TEXT,
+                    "account": MAYBE,
+                    "country": MAYBE,
+                    "firstAt": TIME,
+                    "lastAt": TIME,
+                    "count": NUMBER,
+                }
+            ),
+        },
         "pushCadenceSeconds": MAYBE_NUMBER,
     }
 )

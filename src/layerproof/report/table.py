@@ -214,6 +214,8 @@ def show_found(found: Sequence[Found]) -> None:
             )
         for image in hit.images:
             console.print(Text(f"  in {show_text(image)}"))
+        if hit.more:
+            console.print(Text("  and in more images, or at more places"))
         if not hit.images:
             console.print(Text("  in no image that is indexed to its end"))
 

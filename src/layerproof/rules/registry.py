@@ -7,6 +7,7 @@ from layerproof.rules.expression import Expression
 from layerproof.rules.foreign_executable import ForeignExecutable
 from layerproof.rules.image_config import ImageConfig
 from layerproof.rules.interface import Rule
+from layerproof.rules.learned_trust import LearnedTrust
 from layerproof.rules.lying_base_label import LyingBaseLabel
 from layerproof.rules.outdated_package import OutdatedPackage
 from layerproof.rules.package_script import PackageScripts
@@ -31,5 +32,6 @@ RULES: tuple[Rule[Any], ...] = (
     LyingBaseLabel(),
     ImageConfig(),
     Secret(),
+    LearnedTrust(),
     Expression(),
 )

@@ -1,7 +1,9 @@
 """`trusted-base`: the image is not composed from a trusted image.
 
 1. A base was found: pass. (Finding it is step 2 of the decision, `layerproof.engine.evaluator`.)
-2. None was found: one finding on the whole image, which says what came nearest, best guess first:
+2. None was found, but the policy lets the learned model vouch (`modelMayVouch`), and it calls the
+   image trusted by at least `modelBar`: pass.
+3. None was found: one finding on the whole image, which says what came nearest, best guess first:
    a. a trust that covered this very image or its lower layers and is dead now;
    b. a trusted image of which this one has the lower layers only;
    c. a trusted image of whose contents this one has some, in another order or on other layers;
@@ -9,6 +11,7 @@
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import ClassVar, NamedTuple
 
@@ -16,8 +19,9 @@ from layerproof.model.digest import ChainId, DiffId
 from layerproof.model.facts import ImageFacts
 from layerproof.model.finding import Finding, Severity, Status
 from layerproof.model.image import Image
+from layerproof.model.learned import Outcome
 from layerproof.model.trust import TrustRecord
-from layerproof.rules.interface import RuleSettings
+from layerproof.rules.interface import RuleSettings, flag, percent
 from layerproof.rules.text import plural, shell_word, show_text
 
 MAX_NEAR = 10  # near misses that the evidence lists
@@ -34,6 +38,19 @@ class Near(NamedTuple):
     message: str
 
 
+@dataclass(frozen=True, slots=True)
+class TrustedBaseSettings(RuleSettings):
+    """`model_may_vouch`: learned trust may stand in for a base, above `model_bar` percent."""
+
+    model_may_vouch: bool = flag("modelMayVouch", default=False)
+    model_bar: int = percent("modelBar", default=90)
+
+    @property
+    def asks_model(self) -> bool:
+        """Whether learned trust is to be asked."""
+        return self.model_may_vouch
+
+
 class TrustedBase:
     """See the module."""
 
@@ -42,11 +59,11 @@ class TrustedBase:
     id: ClassVar[str] = "trusted-base"
     severity: ClassVar[Severity] = Severity.HIGH
     doc: ClassVar[str] = "The image is not composed from a trusted image."
-    settings: ClassVar[type[RuleSettings]] = RuleSettings
+    settings: ClassVar[type[TrustedBaseSettings]] = TrustedBaseSettings
 
-    def check(self, facts: ImageFacts, settings: RuleSettings) -> tuple[Finding, ...]:
+    def check(self, facts: ImageFacts, settings: TrustedBaseSettings) -> tuple[Finding, ...]:
         """At most one finding, on the whole image."""
-        if facts.base is not None:
+        if facts.base is not None or _vouched(facts, settings):
             return ()
         near = sorted(_near(facts), key=_nearest_first)[:MAX_NEAR]
         if facts.image.layers:
@@ -65,6 +82,18 @@ class TrustedBase:
                 evidence={"top": facts.image.top, "near": [_evidence(item) for item in near]},
             ),
         )
+
+
+def _vouched(facts: ImageFacts, settings: TrustedBaseSettings) -> bool:
+    """Whether the model vouches. An image without layers has nothing that it could vouch for."""
+    if not settings.model_may_vouch or facts.learned is None or not facts.image.layers:
+        return False
+    said = facts.learned.assessment
+    return (
+        said is not None
+        and said.outcome is Outcome.TRUSTED
+        and said.trust * 100 >= settings.model_bar
+    )
 
 
 def dead_trust(record: TrustRecord, facts: ImageFacts) -> str:

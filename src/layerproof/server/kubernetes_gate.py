@@ -17,15 +17,12 @@ from datetime import datetime
 from pathlib import Path
 
 from prometheus_client import Counter, Histogram
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
 
 from layerproof import wiring
 from layerproof.config import Settings
 from layerproof.errors import LayerproofError, UsageError
 from layerproof.gates.kubernetes.admission import GATE
-from layerproof.gates.kubernetes.app import make_app
+from layerproof.gates.kubernetes.app import App
 from layerproof.gates.kubernetes.interface import Grant
 from layerproof.gates.kubernetes.judge import Judge, Tell
 from layerproof.gates.kubernetes.settings import KubernetesSettings
@@ -109,9 +106,7 @@ async def _answer(
 ) -> int:
     tags = wiring.open_tags(settings, chosen.tag_seconds)
     judge = Judge(decider, tags, StoredGrants(service), service.clock, chosen, tell)
-    counts = Counts(service)
-    application = make_app(judge, counts.observe)
-    application.router.routes.append(Route("/metrics", counts.answer, methods=["GET"]))
+    application = App(judge, Counts(service).observe, service.metrics.text)
     looking = asyncio.create_task(_look(settings, judge))
     server = Server(application, settings)
     if client_ca is not None:
@@ -171,7 +166,7 @@ class Counts:
     """What Prometheus is told of reviews."""
 
     def __init__(self, service: Service) -> None:
-        self._service = service
+        self._known: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
         self._reviews = Counter(
             "layerproof_kubernetes_reviews",
             "Reviews by webhook and outcome.",
@@ -188,12 +183,12 @@ class Counts:
 
     def observe(self, webhook: str, outcome: str, seconds: float) -> None:
         """Count one."""
-        self._reviews.labels(webhook, outcome).inc()
-        self._seconds.labels(webhook).observe(seconds)
-
-    async def answer(self, _: Request) -> Response:
-        """The exposition."""
-        return Response(self._service.metrics.text(), media_type="text/plain; version=0.0.4")
+        found = self._known.get((webhook, outcome))
+        if found is None:
+            labels = self._reviews.labels(webhook, outcome), self._seconds.labels(webhook)
+            found = self._known[webhook, outcome] = labels
+        found[0].inc()
+        found[1].observe(seconds)
 
 
 class StoredGrants:

@@ -29,6 +29,9 @@ from layerproof.server.run import Server
 from layerproof.server.service import Service
 from layerproof.service_config import ServiceConfig
 
+_MOST_CHAINS = 200
+_MOST_IMAGES = 200
+
 
 @dataclass(frozen=True, slots=True)
 class GatewayOptions:
@@ -162,15 +165,25 @@ class IndexedBlobs:
         diff_id = self._index.blobs([blob]).get(blob)
         if diff_id is None:
             return found
-        chains = [chain for hit in self._index.usage([diff_id]) for chain in hit.chain_ids]
-        for chain in chains[:50]:
-            for record in self._index.images_with_chain(chain)[:50]:
-                digest = record.image.manifest_digest
-                layers = [layer.blob for layer in record.image.layers if layer.blob is not None]
-                held = next((layer for layer in layers if layer.digest == blob), None)
-                if digest is not None and held is not None and self._is_here(record, name):
-                    found.append((digest, held))
+        hits = self._index.usage([diff_id], _MOST_CHAINS)
+        for chain in (chain for hit in hits for chain in hit.chain_ids):
+            for record in self._index.images_with_chain(chain)[:_MOST_IMAGES]:
+                found += self._held(record, name, blob)
+        if not found:  # too common a layer: look through the repository instead
+            part = f"docker://{self._host}/{name}"
+            for record in self._index.images_page(_MOST_IMAGES, part=part).items:
+                found += self._held(record, name, blob)
         return found
+
+    def _held(
+        self, record: ImageRecord, name: str, blob: Digest
+    ) -> list[tuple[Digest, Descriptor | None]]:
+        digest = record.image.manifest_digest
+        layers = [layer.blob for layer in record.image.layers if layer.blob is not None]
+        held = next((layer for layer in layers if layer.digest == blob), None)
+        if digest is None or held is None or not self._is_here(record, name):
+            return []
+        return [(digest, held)]
 
     def _is_here(self, record: ImageRecord, name: str) -> bool:
         for text in record.names:

@@ -53,7 +53,9 @@ def bind(listen: str) -> list[socket.socket]:
     host = host.strip("[]")
     if not host or not port.isdigit() or int(port) > 65535:
         raise UsageError(
-            f"{listen[:100]!r} is not HOST:PORT", where="--listen", remedy="127.0.0.1:8686"
+            f"{listen[:100]!r} is not HOST:PORT",
+            where="--listen",
+            remedy="for example: 127.0.0.1:8686",
         )
     try:
         found = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)

@@ -83,6 +83,14 @@ def of_manifests(
     return _activities(Digest, rows_for(session, "activity_of_manifests", keys))
 
 
+def mounts_of_blobs(
+    session: Session, digests: Collection[Digest]
+) -> dict[Digest, tuple[Activity, ...]]:
+    """By blob, who mounted it where."""
+    keys = [codec.raw(digest) for digest in digests]
+    return _activities(Digest, rows_for(session, "mounts_of_blobs", keys))
+
+
 def accounts(session: Session) -> list[Account]:
     """Every account that did something, with how often it did what."""
     found: dict[tuple[str, str], Account] = {}
@@ -169,7 +177,8 @@ def activity_order(activity: Activity) -> tuple[object, ...]:
 def _deed(event: Event) -> Deed:
     said = (event.kind, event.registry, event.repository, event.account, event.country, event.host)
     activity = Activity(*said, event.at, event.at, 1)
-    return Deed(event.manifest_digest, event.chain_id, activity)
+    # A mount is about a blob: its digest stands where that of an image does.
+    return Deed(event.manifest_digest or event.blob_digest, event.chain_id, activity)
 
 
 def _columns(deed: Deed) -> list[Any]:

@@ -23,7 +23,8 @@ from layerproof.model.digest import DiffId
 from layerproof.store.claims import claim
 from layerproof.store.codec import DamagedRowError
 from layerproof.store.executor import Row, Session
-from layerproof.store.statements import inserted, statements
+from layerproof.store.sql_parts import inserted
+from layerproof.store.statements import statements
 
 WRITING = 0x4C507266  # advisory lock of whoever writes
 _READING = text("SELECT pg_advisory_lock(:key)")

@@ -8,7 +8,7 @@ from layerproof.model.contents import BlobRecord, Contents
 from layerproof.model.digest import ChainId, DiffId, Digest
 from layerproof.model.ownership import PackageScript
 from layerproof.model.package import Package
-from layerproof.store import codec
+from layerproof.store import codec, search_rows, segment_rows
 from layerproof.store.executor import Executor, Row, Session, first, rows_for
 
 
@@ -50,6 +50,12 @@ def entries(session: Session, diff_id: DiffId) -> bytes | None:
     """The encoded entry table."""
     row = first(session.rows("contents_entries", diff_id=codec.raw(diff_id)))
     return None if row is None else row[0]
+
+
+def entries_of(session: Session, diff_ids: Collection[DiffId]) -> Mapping[DiffId, bytes]:
+    """The encoded entry tables of those that are known."""
+    rows = rows_for(session, "contents_entries_of", [codec.raw(d) for d in diff_ids])
+    return {codec.digest(DiffId, diff_id): entries for diff_id, entries in rows}
 
 
 def manifests(session: Session, diff_id: DiffId) -> bytes | None:
@@ -103,9 +109,12 @@ def package_lists(session: Session, diff_ids: Collection[DiffId]) -> Mapping[Dif
         }
 
 
-def packages_named(session: Session, name: str) -> list[tuple[DiffId, Package]]:
-    """Packages of this name, by layer."""
-    rows = session.rows("packages_named", name=codec.text(name))
+def packages_named(
+    session: Session, name: str, version: str, limit: int
+) -> list[tuple[DiffId, Package]]:
+    """Packages of this name and version ("": any), by layer, the last one put first."""
+    asked = {"name": codec.text(name), "version": codec.text(version), "limit": limit}
+    rows = session.rows("packages_named", **asked)
     with codec.decoding("row of a package"):
         return [
             (codec.digest(DiffId, diff_id), codec.package_of_columns(columns))
@@ -138,6 +147,7 @@ def write(executor: Executor, contents: Contents, blob: BlobRecord | None) -> No
         (n, s.sha256, codec.text(s.package), codec.text(s.kind), s.path)
         for n, s in enumerate(contents.scripts)
     ]
+    filters = (contents.path_filter, contents.file_filter)
     with executor.write() as session:
         if blob is not None:
             write_blob(session, blob)
@@ -152,10 +162,15 @@ def write(executor: Executor, contents: Contents, blob: BlobRecord | None) -> No
         session.run("put_entries", contents_id=key, entries=contents.entries)
         session.run("put_path_filter", contents_id=key, hashes=contents.path_filter)
         session.run("put_file_filter", contents_id=key, hashes=contents.file_filter)
+        last = search_rows.newest(session)
+        search_rows.put_contents(session, key, filters)
+        due = segment_rows.is_due(session, last, search_rows.newest(session))
         session.run_many("put_package", ((key, n, *row) for n, row in enumerate(packages)))
         session.run_many("put_script", ((key, *row) for row in found))
         if contents.manifests:
             session.run("put_manifests", contents_id=key, manifests=contents.manifests)
+    if due:
+        segment_rows.work(executor)
 
 
 def write_blob(session: Session, blob: BlobRecord) -> None:

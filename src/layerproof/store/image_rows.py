@@ -17,7 +17,7 @@ from layerproof.model.digest import ChainId, DiffId, Digest
 from layerproof.model.facts import NamedBuild
 from layerproof.model.image import Descriptor, History, Image, Layer, Platform
 from layerproof.model.page import Cursor, Page
-from layerproof.store import codec, counter_rows, layer_rows
+from layerproof.store import codec, counter_rows, layer_rows, search_rows, segment_rows
 from layerproof.store.executor import Executor, Row, Session, rows_for
 
 # An image to read: its key, and which view under which name; `records` chooses what is None.
@@ -39,6 +39,7 @@ def write(
     view = _view_document(image)
     identity = sha256(config_digest + view).digest()
     with executor.write() as session:
+        last = search_rows.newest(session)
         layers = layer_rows.write(session, image, encoded)
         session.run("put_image", config_digest=config_digest, config=config, indexed_at=now)
         key = session.rows("image_by_config", config_digest=config_digest)[0][0]
@@ -61,6 +62,9 @@ def write(
             session.run("drop_name", **name)
             session.run("put_name", seen_at=moment, **name)
         counter_rows.change_state(session)
+        due = segment_rows.is_due(session, last, search_rows.newest(session))
+    if due:
+        segment_rows.work(executor)
 
 
 def by_config(session: Session, digest: Digest) -> ImageRecord | None:
@@ -171,31 +175,32 @@ def records(session: Session, wanted: Sequence[Wanted]) -> list[ImageRecord]:
         ]
 
 
-def usage(session: Session, diff_ids: Collection[DiffId]) -> list[Hit]:
-    """The chains and images that use these contents."""
+def usage(session: Session, diff_ids: Collection[DiffId], limit: int) -> list[Hit]:
+    """The newest of the chains and images that use these contents."""
     layers: dict[bytes, dict[int, ChainId]] = {codec.raw(d): {} for d in diff_ids}
-    for diff_id, key, chain_id in rows_for(session, "usage_layers", list(layers)):
+    for diff_id, key, chain_id in rows_for(session, "usage_layers", list(layers), most=limit):
         layers[diff_id][key] = codec.digest(ChainId, chain_id)
     images: dict[int, set[int]] = {}
     keys = [key for chains in layers.values() for key in chains]
-    for layer, image in rows_for(session, "usage_images", keys):
+    for layer, image in rows_for(session, "usage_images", keys, most=limit):
         images.setdefault(layer, set()).add(image)
-    names = _newest_names(session, {image for found in images.values() for image in found})
+    used = {of: _used(chains, images, limit) for of, chains in layers.items()}
+    names = _newest_names(session, {image for found in used.values() for image in found})
     return [
         Hit(
             diff_id=codec.digest(DiffId, diff_id),
-            chain_ids=tuple(chains.values()),
-            images=_images_of(chains, images, names),
+            chain_ids=tuple(chains.values())[:limit],
+            images=tuple(name for image, name in names.items() if image in used[diff_id][:limit]),
+            more=len(chains) > limit or len(used[diff_id]) > limit,
         )
         for diff_id, chains in layers.items()
     ]
 
 
-def _images_of(
-    layers: Iterable[int], images: Mapping[int, set[int]], names: Mapping[int, str]
-) -> tuple[str, ...]:
+def _used(layers: Iterable[int], images: Mapping[int, set[int]], limit: int) -> list[int]:
+    """The newest images that hold one of the layers, and one more if there are more."""
     used = {image for layer in layers for image in images.get(layer, ())}
-    return tuple(name for image, name in names.items() if image in used)
+    return sorted(used, reverse=True)[: limit + 1]
 
 
 def _newest_names(session: Session, images: Collection[int]) -> Mapping[int, str]:

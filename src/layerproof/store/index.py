@@ -28,12 +28,13 @@ from layerproof.store import (
     image_rows,
     layer_rows,
     retention_rows,
+    search_rows,
     trust_rows,
     verdict_rows,
     withdrawal_rows,
 )
-from layerproof.store.executor import Executor, chunks, first, rows_for
-from layerproof.store.filters import holding
+from layerproof.store.executor import Executor, chunks, first
+from layerproof.store.segment_rows import Kind
 
 _IMAGES_AT_ONCE = 64
 
@@ -64,6 +65,11 @@ class SqlIndex:
         """The encoded entry table alone."""
         with self._executor.read() as session:
             return contents_rows.entries(session, diff_id)
+
+    def entries_of(self, diff_ids: Collection[DiffId]) -> Mapping[DiffId, bytes]:
+        """The encoded entry tables of those that are known."""
+        with self._executor.read() as session:
+            return contents_rows.entries_of(session, diff_ids)
 
     def contents_summaries(self, diff_ids: Collection[DiffId]) -> Mapping[DiffId, ContentsSummary]:
         """The small part of those rows that are known."""
@@ -193,28 +199,50 @@ class SqlIndex:
 
     # --- search ---
 
-    def layers_with_path_hash(self, crc32: int) -> list[DiffId]:
-        """Contents whose path filter holds the value."""
-        return self._holding(crc32, "path_filters")
-
-    def layers_with_file_hash(self, prefix: int) -> list[DiffId]:
-        """Contents whose file filter holds the value."""
-        return self._holding(prefix, "file_filters")
-
-    def packages_named(self, name: str) -> list[tuple[DiffId, Package]]:
-        """Packages by exact name."""
+    def contents_with_path_hash(
+        self, crc32: int, limit: int, after: Cursor | None = None
+    ) -> Page[DiffId]:
+        """Contents whose path filter holds the value, the last one put first."""
         with self._executor.read() as session:
-            return contents_rows.packages_named(session, name)
+            return search_rows.contents_with(session, Kind.PATH, crc32, limit, after)
 
-    def package_changes_named(self, name: str) -> list[tuple[ChainId, PackageChange]]:
+    def contents_with_file_hash(
+        self, prefix: int, limit: int, after: Cursor | None = None
+    ) -> Page[DiffId]:
+        """Contents whose file filter holds the value, the last one put first."""
+        with self._executor.read() as session:
+            return search_rows.contents_with(session, Kind.FILE, prefix, limit, after)
+
+    def chains_with_path_hash(
+        self, crc32: int, limit: int, after: Cursor | None = None
+    ) -> Page[ChainId]:
+        """Layers whose change filter holds the value, the last one put first."""
+        with self._executor.read() as session:
+            return search_rows.chains_with(session, crc32, limit, after)
+
+    def changes_with_path_hash(
+        self, chain_ids: Collection[ChainId], crc32: int
+    ) -> Mapping[ChainId, tuple[DiffId, bytes]]:
+        """Contents and encoded changes of those whose change filter holds the value."""
+        with self._executor.read() as session:
+            return search_rows.changes_with(session, chain_ids, crc32)
+
+    def packages_named(
+        self, name: str, limit: int, version: str = ""
+    ) -> list[tuple[DiffId, Package]]:
+        """Packages by exact name and version."""
+        with self._executor.read() as session:
+            return contents_rows.packages_named(session, name, version, limit)
+
+    def package_changes_named(self, name: str, limit: int) -> list[tuple[ChainId, PackageChange]]:
         """What layers did to packages of exactly this name."""
         with self._executor.read() as session:
-            return layer_rows.package_changes_named(session, name)
+            return layer_rows.package_changes_named(session, name, limit)
 
-    def usage(self, diff_ids: Collection[DiffId]) -> list[Hit]:
-        """Chains and images that use these contents."""
+    def usage(self, diff_ids: Collection[DiffId], limit: int) -> list[Hit]:
+        """Chains and images that use these contents, the newest."""
         with self._executor.read() as session:
-            return image_rows.usage(session, diff_ids)
+            return image_rows.usage(session, diff_ids, limit)
 
     # --- trust ---
 
@@ -284,6 +312,11 @@ class SqlIndex:
     def put_deeds(self, deeds: Sequence[Deed]) -> int:
         """At least this was done; how many say more than was there."""
         return activity_rows.write(self._executor, deeds)
+
+    def mounts_of_blobs(self, digests: Collection[Digest]) -> Mapping[Digest, tuple[Activity, ...]]:
+        """By blob, who mounted it where."""
+        with self._executor.read() as session:
+            return activity_rows.mounts_of_blobs(session, digests)
 
     def accounts(self) -> list[Account]:
         """Every account that did something."""
@@ -360,12 +393,12 @@ class SqlIndex:
         with self._executor.write() as session:
             session.run("put_cached", key=codec.text(key), value=value)
 
+    def put_learned(self, name: str, value: bytes) -> None:
+        """Insert or replace; verdicts may be others now."""
+        with self._executor.write() as session:
+            session.run("put_cached", key=codec.text(f"learned {name}"), value=value)
+            counter_rows.change_state(session)
+
     def close(self) -> None:
         """Close connections; they open again when needed."""
         self._executor.close()
-
-    def _holding(self, value: int, filters: str) -> list[DiffId]:
-        with self._executor.read() as session:
-            keys = list(holding(value, session.stream(filters)))
-            rows = list(rows_for(session, "contents_by_id", keys))
-        return [codec.digest(DiffId, diff_id) for (diff_id,) in rows]

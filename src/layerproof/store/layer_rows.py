@@ -7,7 +7,7 @@ from layerproof.model.digest import ChainId, DiffId
 from layerproof.model.image import Image
 from layerproof.model.ownership import NO_INTEGRITY
 from layerproof.model.package import PackageChange
-from layerproof.store import codec
+from layerproof.store import codec, search_rows
 from layerproof.store.contents_rows import analyser_set
 from layerproof.store.executor import Row, Session, rows_for
 
@@ -27,9 +27,11 @@ def read(session: Session, chain_ids: Sequence[ChainId]) -> list[ChainRecord | N
     return [records.get(chain_id) for chain_id in chain_ids]
 
 
-def package_changes_named(session: Session, name: str) -> list[tuple[ChainId, PackageChange]]:
-    """What layers did to packages of this name."""
-    rows = session.rows("package_changes_named", name=codec.text(name))
+def package_changes_named(
+    session: Session, name: str, limit: int
+) -> list[tuple[ChainId, PackageChange]]:
+    """What layers did to packages of this name, the last layer put first."""
+    rows = session.rows("package_changes_named", name=codec.text(name), limit=limit)
     with codec.decoding("package changes of a layer"):
         return [
             (codec.digest(ChainId, chain_id), change)
@@ -65,6 +67,7 @@ def write(session: Session, image: Image, records: Sequence[EncodedChain]) -> li
     session.run_many("put_layer", identities.values())
     keys: dict[bytes, int] = dict(rows_for(session, "layer_ids", list(identities)))
     made_with: dict[int, int] = dict(rows_for(session, "layer_change_sets", list(keys.values())))
+    filters = []
     for record, columns, integrity, names in records:
         key = keys[codec.raw(record.chain_id)]
         analysers = analyser_set(session, record.analysers)
@@ -77,7 +80,9 @@ def write(session: Session, image: Image, records: Sequence[EncodedChain]) -> li
                 "put_package_change",
                 [(key, codec.text(name)) for name in sorted(names)],
             )
+            filters.append((key, record.change_filter))
             made_with[key] = analysers
+    search_rows.put_changes(session, filters)
     return [keys[codec.raw(layer.chain_id)] for layer in image.layers]
 
 
@@ -104,7 +109,8 @@ def _names(change: PackageChange) -> set[str]:
 
 
 def _record(row: Row) -> ChainRecord:
-    chain_id, parent, position, diff_id, names, counts, package_changes, changes, integrity = row
+    chain_id, parent, position, diff_id, names, counts, package_changes, changes, *rest = row
+    integrity, change_filter = rest
     with codec.decoding("row of a layer"):
         return ChainRecord(
             chain_id=codec.digest(ChainId, chain_id),
@@ -114,6 +120,7 @@ def _record(row: Row) -> ChainRecord:
             analysers=codec.untext(names),
             counts=codec.uncounts(counts),
             changes=changes,
+            change_filter=change_filter or b"",
             package_changes=codec.unpackage_changes(package_changes),
             integrity=NO_INTEGRITY if integrity is None else codec.unintegrity(integrity),
         )

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator
 from datetime import datetime
 
 from layerproof.model.retention import Pruned, Retention
-from layerproof.store import codec, counter_rows
+from layerproof.store import codec, counter_rows, segment_rows
 from layerproof.store.executor import Executor, Session, chunks, rows_for
 
 _IMAGES_AT_ONCE = 200  # one transaction: other writers wait for it
@@ -23,6 +23,8 @@ def prune(executor: Executor, kept: Retention) -> Pruned:
     images = layers = 0
     for count, lone in _images(executor, kept.images):
         images, layers = images + count, layers + lone
+    if layers:
+        segment_rows.rewrite_thin(executor)
     return Pruned(events, verdicts, images, layers)
 
 
@@ -47,7 +49,7 @@ def _images(executor: Executor, before: datetime | None) -> Iterator[tuple[int, 
     for some in chunks(old, _IMAGES_AT_ONCE):
         with executor.write() as session:
             # Again, because one of them may have been seen or used in the meantime.
-            still = {key for (key,) in session.rows("old_images", before=moment)}
+            still = {key for (key,) in rows_for(session, "old_images_of", some, before=moment)}
             going = [key for key in some if key in still]
             yield len(going), _drop_images(session, going)
 

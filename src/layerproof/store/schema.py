@@ -104,7 +104,7 @@ package = Table(
     _of("contents.id", "contents_id", primary_key=True),
     Column("position", Integer, primary_key=True),
     Column("type", Text, nullable=False),
-    Column("name", Text, nullable=False, index=True),
+    Column("name", Text, nullable=False),
     Column("version", Text, nullable=False),
     Column("path", LargeBinary, nullable=False),
     Column("architecture", Text, nullable=False),
@@ -113,6 +113,7 @@ package = Table(
     Column("licence", Text, nullable=False),
     Column("distribution", Text, nullable=False),
     Column("module", Text, nullable=False, server_default=""),
+    Index("ix_package_name_contents_id", "name", "contents_id"),
     sqlite_with_rowid=False,
 )
 
@@ -155,7 +156,8 @@ layer = Table(
     Column("chain_id", LargeBinary, nullable=False, unique=True),
     Column("parent", LargeBinary),
     Column("position", Integer, nullable=False),
-    Column("diff_id", LargeBinary, nullable=False, index=True),
+    Column("diff_id", LargeBinary, nullable=False),
+    Index("ix_layer_diff_id_id", "diff_id", "id"),
 )
 
 layer_change = Table(
@@ -180,8 +182,54 @@ package_change = Table(
     "package_change",
     metadata,
     _of("layer_change.layer_id", "layer_id", primary_key=True),
-    Column("name", Text, primary_key=True, index=True),
+    Column("name", Text, primary_key=True),
+    Index("ix_package_change_name_layer_id", "name", "layer_id"),
     sqlite_with_rowid=False,
+)
+
+change_filter = Table(
+    "change_filter",
+    metadata,
+    _of("layer_change.layer_id", "layer_id", primary_key=True),
+    Column("hashes", LargeBinary, nullable=False),  # sorted little-endian uint32
+)
+
+# --- search (docs/adr/0016) --------------------------------------------------------------------
+
+# A number for every row that has filters, in the order in which they were put. Numbers are never
+# given twice, so that postings of a row that is gone name nothing.
+search_entry = Table(
+    "search_entry",
+    metadata,
+    _key(),
+    Column("contents_id", _Key, ForeignKey("contents.id", ondelete="CASCADE"), unique=True),
+    Column("layer_id", _Key, ForeignKey("layer_change.layer_id", ondelete="CASCADE"), unique=True),
+    Column("weight", BigInteger, nullable=False),  # values in its filters
+    sqlite_autoincrement=True,
+)
+
+# The filters of the entries `first` to `last`, merged. Entries after the last segment wait.
+search_segment = Table(
+    "search_segment",
+    metadata,
+    _key(),
+    Column("state", Text, nullable=False),
+    Column("level", Integer, nullable=False),
+    Column("shift", Integer, nullable=False),  # a row of postings has 2 to the power of it values
+    Column("first", BigInteger, nullable=False),
+    Column("last", BigInteger, nullable=False),
+    Column("entries", BigInteger, nullable=False),
+    Column("postings", BigInteger, nullable=False),
+    Column("into_id", BigInteger),  # the segment that it is being merged into
+    Column("done_to", BigInteger, nullable=False),  # values below are built, or deleted
+    sqlite_autoincrement=True,
+)
+
+search_posting = Table(
+    "search_posting",
+    metadata,
+    Column("place", _Key, primary_key=True, autoincrement=False),  # segment, and which row of it
+    Column("data", LargeBinary, nullable=False),  # layerproof.store.postings
 )
 
 # --- images ------------------------------------------------------------------------------------
@@ -200,7 +248,8 @@ image_layer = Table(
     metadata,
     _of("image.id", "image_id", primary_key=True),
     Column("position", Integer, primary_key=True),
-    Column("layer_id", _Key, ForeignKey("layer.id"), nullable=False, index=True),
+    Column("layer_id", _Key, ForeignKey("layer.id"), nullable=False),
+    Index("ix_image_layer_layer_id_image_id", "layer_id", "image_id"),
     sqlite_with_rowid=False,
 )
 
@@ -292,7 +341,7 @@ activity = Table(
     metadata,
     _key(),
     Column("identity", LargeBinary, nullable=False, unique=True),  # sha256 over what they say
-    Column("manifest_digest", LargeBinary, index=True),
+    Column("manifest_digest", LargeBinary, index=True),  # of a mount: the blob's
     Column("chain_id", LargeBinary, index=True),
     Column("kind", Text, nullable=False),
     Column("registry", Text, nullable=False),

@@ -8,8 +8,10 @@
 """
 
 import os
+import secrets
 import socket
 import threading
+import weakref
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -77,7 +79,7 @@ class SqlQueue:
     def run(self, work: Work, *, slots: int, stop: Signal) -> None:
         """Do jobs until `stop` is set."""
         worker = _Worker(self._executor, self._clock, work, stop)
-        worker.recover(starting=True)
+        worker.recover()
         threads = [
             threading.Thread(target=self._slot, args=(worker, stop), name=f"job-{n}", daemon=True)
             for n in range(slots)
@@ -114,12 +116,14 @@ class _Worker:
         self._clock = clock
         self._work = work
         self._stop = stop
-        self._name = f"{socket.gethostname()}/{os.getpid()}"
+        # The last part, because a container that starts again has its name and number again.
+        self.name = f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(4)}"
         self._running: dict[int, _Running] = {}
+        _HERE.add(self)
 
     def once(self) -> bool:
         """Do one job, if there is one."""
-        job = job_rows.take(self._executor, self._name, self._clock.now())
+        job = job_rows.take(self._executor, self.name, self._clock.now())
         if job is None:
             return False
         running = _Running(job, self._executor, self._clock, self._stop)
@@ -171,7 +175,7 @@ class _Worker:
                 if running is not None:
                     running.withdrawn = True
 
-    def recover(self, *, starting: bool = False) -> None:
+    def recover(self) -> None:
         """Jobs whose workers are gone wait again."""
         now = self._clock.now()
         with suppress(IndexUnavailableError), self._executor.write() as session:
@@ -179,22 +183,28 @@ class _Worker:
             for job in job_rows.stalled(session, now + timedelta(days=1)):
                 if job.id in self._running:
                     continue
-                if job.id in silent or self._is_gone(job, starting=starting):
+                if job.id in silent or _is_gone(job.worker):
                     job_rows.change(session, _abandoned(job, now), job, now)
 
-    def _is_gone(self, job: Job, *, starting: bool) -> bool:
-        host, _, pid = job.worker.rpartition("/")
-        if host != socket.gethostname() or not pid.isdigit():
-            return False
-        if int(pid) == os.getpid():
-            return starting
-        try:
-            os.kill(int(pid), 0)
-        except ProcessLookupError:
-            return True
-        except OSError:
-            return False
+
+_HERE: "weakref.WeakSet[_Worker]" = weakref.WeakSet()  # the workers of this process
+
+
+def _is_gone(worker: str) -> bool:
+    """Whether a worker of this machine lives no more. Of other machines nobody here knows."""
+    host, _, rest = worker.rpartition("/")[0].rpartition("/")
+    if host != socket.gethostname() or not rest.isdecimal():
         return False
+    pid = int(rest)
+    if pid == os.getpid():
+        return worker not in {here.name for here in _HERE}
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return False
 
 
 class _Running:

@@ -16,7 +16,7 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -30,6 +30,7 @@ from layerproof.store.sqlite_file import Access, identity, prepare, uri
 from layerproof.store.sqlite_sql import APPLICATION_ID, HEAD, REVISIONS, SCHEMA, STATEMENTS
 
 PAGE_SIZE = 16384  # measured, docs/adr/0002
+_COPIED_AT_ONCE = 512  # pages, by a backup
 LOG_PAGES = 2000  # the log is folded into the file when it is this long (32 MB)
 
 _OLDEST = (3, 24)  # upsert
@@ -251,14 +252,19 @@ class SqliteExecutor:
         self._lock.release()
 
 
-def back_up(path: Path, file: Path) -> int:
-    """A copy of the index at `path`, while it is in use; its size in bytes. Raises
-    IndexUnavailableError, UsageError.
+def back_up(
+    path: Path, file: Path, progress: Callable[[int, int], None] = lambda _done, _total: None
+) -> int:
+    """A copy of the index at `path`, while it is in use; its size in bytes. `progress` is told how
+    many bytes of how many are copied. Raises IndexUnavailableError, UsageError.
 
-    By SQLite's own backup (sqlite.org/backup.html): the copy is of one moment.
+    By SQLite's own backup (sqlite.org/backup.html): the copy is of one moment. A transaction is
+    kept open for it, because SQLite begins again whenever the state that it reads has changed.
     """
-    if not path.exists():
-        raise UsageError("there is no index", where=str(path), remedy="name it with --index")
+    if not path.exists():  # it would be made, and an empty index be backed up
+        raise UsageError(
+            "there is no index to back up", where=str(path), remedy="name it: --index FILE"
+        )
     executor = SqliteExecutor(path)
     with executor.read():
         pass  # it is ours, and of a version that we know
@@ -271,17 +277,12 @@ def back_up(path: Path, file: Path) -> int:
         ) from None
     except OSError as error:
         raise UsageError(
-            f"the file cannot be written: {error.strerror}",
+            f"the copy cannot be written: {error.strerror}",
             where=str(file),
-            remedy="see its folder",
+            remedy="name a file in a folder that exists and may be written",
         ) from error
     try:
-        source, target = sqlite3.connect(path), sqlite3.connect(file)
-        try:
-            source.backup(target)
-        finally:
-            source.close()
-            target.close()
+        _copy_pages(path, file, progress)
     except sqlite3.Error as error:
         _forget(file)
         raise IndexUnavailableError(
@@ -297,6 +298,23 @@ def _forget(file: Path) -> None:
     """Half a copy is worse than none."""
     for name in (file.name, f"{file.name}-journal"):
         file.with_name(name).unlink(missing_ok=True)
+
+
+def _copy_pages(path: Path, file: Path, progress: Callable[[int, int], None]) -> None:
+    source = sqlite3.connect(path, isolation_level=None)
+    target = sqlite3.connect(file)
+    try:
+        source.execute("BEGIN")
+        size: int = source.execute("PRAGMA page_size").fetchone()[0]
+        source.execute("SELECT count(*) FROM sqlite_master").fetchone()  # the moment is this one
+
+        def tell(_status: int, remaining: int, total: int) -> None:
+            progress((total - remaining) * size, total * size)
+
+        source.backup(target, pages=_COPIED_AT_ONCE, progress=tell)
+    finally:
+        source.close()
+        target.close()
 
 
 class _SqliteSession:

@@ -18,6 +18,7 @@ from layerproof.store.sqlite import SqliteExecutor
 from layerproof.store.sqlite_file import Access, uri
 from layerproof.store.sqlite_sql import APPLICATION_ID, HEAD, REVISIONS, SCHEMA
 
+_OF_SQLITE = ("sqlite_stat1", "sqlite_sequence")  # what it makes by itself
 _TABLES = {statement.split()[2] for statement in SCHEMA if statement.startswith("CREATE TABLE")}
 _HIDDEN = ("GENERATED", " AS (", "CHECK", "DEFAULT (", "COLLATE")  # what runs inside a table
 
@@ -99,7 +100,7 @@ def _is_plain(kind: object, name: object, sql: object) -> bool:
         return False
     text = " ".join(sql.upper().split())
     return (
-        (name in _TABLES or name == "sqlite_stat1")
+        (name in _TABLES or name in _OF_SQLITE)
         and text.startswith("CREATE TABLE ")
         and not any(word in text for word in _HIDDEN)
     )

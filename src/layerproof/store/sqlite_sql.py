@@ -9,7 +9,7 @@ a list of parameters.
 from collections.abc import Mapping
 
 # Every revision of the schema that this version can read, oldest first.
-REVISIONS: tuple[str, ...] = ("0001", "0002", "0003", "0005", "0007",)
+REVISIONS: tuple[str, ...] = ("0001", "0002", "0003", "0005", "0006", "0007",)
 HEAD = REVISIONS[-1]
 
 APPLICATION_ID = 0x4C507266
@@ -74,7 +74,7 @@ SCHEMA: tuple[str, ...] = (
     "CREATE TABLE layer ( id INTEGER NOT NULL, chain_id BLOB NOT NULL, parent BLOB, position "
     "INTEGER NOT NULL, diff_id BLOB NOT NULL, CONSTRAINT pk_layer PRIMARY KEY (id), "
     "CONSTRAINT uq_layer_chain_id UNIQUE (chain_id) )",
-    "CREATE INDEX ix_layer_diff_id ON layer (diff_id)",
+    "CREATE INDEX ix_layer_diff_id_id ON layer (diff_id, id)",
     "CREATE TABLE made_exception ( id INTEGER NOT NULL, name TEXT NOT NULL, document BLOB NOT "
     "NULL, made_by TEXT NOT NULL, made_at BIGINT NOT NULL, ended_by TEXT NOT NULL, ended_at "
     "BIGINT, CONSTRAINT pk_made_exception PRIMARY KEY (id), CONSTRAINT uq_made_exception_name "
@@ -82,6 +82,12 @@ SCHEMA: tuple[str, ...] = (
     "CREATE TABLE policy_revision ( id INTEGER NOT NULL, text BLOB NOT NULL, put_by TEXT NOT "
     "NULL, put_at BIGINT NOT NULL, reason TEXT NOT NULL, CONSTRAINT pk_policy_revision "
     "PRIMARY KEY (id) )",
+    "CREATE TABLE search_posting ( place INTEGER NOT NULL, data BLOB NOT NULL, CONSTRAINT "
+    "pk_search_posting PRIMARY KEY (place) )",
+    "CREATE TABLE search_segment ( id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, state TEXT "
+    "NOT NULL, level INTEGER NOT NULL, shift INTEGER NOT NULL, first BIGINT NOT NULL, last "
+    "BIGINT NOT NULL, entries BIGINT NOT NULL, postings BIGINT NOT NULL, into_id BIGINT, "
+    "done_to BIGINT NOT NULL )",
     "CREATE TABLE trust ( id INTEGER NOT NULL, name TEXT NOT NULL, reference TEXT NOT NULL, "
     "config_digest BLOB NOT NULL, manifest_digest BLOB, chain_ids BLOB NOT NULL, added_by "
     "TEXT NOT NULL, added_at BIGINT NOT NULL, reason TEXT NOT NULL, expires_at BIGINT, "
@@ -113,7 +119,7 @@ SCHEMA: tuple[str, ...] = (
     "CONSTRAINT fk_image_layer_image_id FOREIGN KEY(image_id) REFERENCES image (id) ON DELETE "
     "CASCADE, CONSTRAINT fk_image_layer_layer_id FOREIGN KEY(layer_id) REFERENCES layer (id) "
     ") WITHOUT ROWID",
-    "CREATE INDEX ix_image_layer_layer_id ON image_layer (layer_id)",
+    "CREATE INDEX ix_image_layer_layer_id_image_id ON image_layer (layer_id, image_id)",
     "CREATE TABLE image_top ( image_id INTEGER NOT NULL, layer_id INTEGER NOT NULL, "
     "CONSTRAINT pk_image_top PRIMARY KEY (image_id), CONSTRAINT fk_image_top_image_id FOREIGN "
     "KEY(image_id) REFERENCES image (id) ON DELETE CASCADE, CONSTRAINT fk_image_top_layer_id "
@@ -137,6 +143,9 @@ SCHEMA: tuple[str, ...] = (
     "pk_trust_chain PRIMARY KEY (chain_id, trust_id), CONSTRAINT fk_trust_chain_trust_id "
     "FOREIGN KEY(trust_id) REFERENCES trust (id) ON DELETE CASCADE ) WITHOUT ROWID",
     "CREATE INDEX ix_trust_chain_trust_id ON trust_chain (trust_id)",
+    "CREATE TABLE change_filter ( layer_id INTEGER NOT NULL, hashes BLOB NOT NULL, CONSTRAINT "
+    "pk_change_filter PRIMARY KEY (layer_id), CONSTRAINT fk_change_filter_layer_id FOREIGN "
+    "KEY(layer_id) REFERENCES layer_change (layer_id) ON DELETE CASCADE )",
     "CREATE TABLE contents_entries ( contents_id INTEGER NOT NULL, entries BLOB NOT NULL, "
     "CONSTRAINT pk_contents_entries PRIMARY KEY (contents_id), CONSTRAINT "
     "fk_contents_entries_contents_id FOREIGN KEY(contents_id) REFERENCES contents (id) ON "
@@ -161,12 +170,12 @@ SCHEMA: tuple[str, ...] = (
     "TEXT NOT NULL, distribution TEXT NOT NULL, module TEXT DEFAULT '' NOT NULL, CONSTRAINT "
     "pk_package PRIMARY KEY (contents_id, position), CONSTRAINT fk_package_contents_id "
     "FOREIGN KEY(contents_id) REFERENCES contents (id) ON DELETE CASCADE ) WITHOUT ROWID",
-    "CREATE INDEX ix_package_name ON package (name)",
+    "CREATE INDEX ix_package_name_contents_id ON package (name, contents_id)",
     "CREATE TABLE package_change ( layer_id INTEGER NOT NULL, name TEXT NOT NULL, CONSTRAINT "
     "pk_package_change PRIMARY KEY (layer_id, name), CONSTRAINT fk_package_change_layer_id "
     "FOREIGN KEY(layer_id) REFERENCES layer_change (layer_id) ON DELETE CASCADE ) WITHOUT "
     "ROWID",
-    "CREATE INDEX ix_package_change_name ON package_change (name)",
+    "CREATE INDEX ix_package_change_name_layer_id ON package_change (name, layer_id)",
     "CREATE TABLE package_manifests ( contents_id INTEGER NOT NULL, manifests BLOB NOT NULL, "
     "CONSTRAINT pk_package_manifests PRIMARY KEY (contents_id), CONSTRAINT "
     "fk_package_manifests_contents_id FOREIGN KEY(contents_id) REFERENCES contents (id) ON "
@@ -181,6 +190,12 @@ SCHEMA: tuple[str, ...] = (
     "CONSTRAINT pk_path_filter PRIMARY KEY (contents_id), CONSTRAINT "
     "fk_path_filter_contents_id FOREIGN KEY(contents_id) REFERENCES contents (id) ON DELETE "
     "CASCADE )",
+    "CREATE TABLE search_entry ( id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, contents_id "
+    "INTEGER, layer_id INTEGER, weight BIGINT NOT NULL, CONSTRAINT "
+    "uq_search_entry_contents_id UNIQUE (contents_id), CONSTRAINT fk_search_entry_contents_id "
+    "FOREIGN KEY(contents_id) REFERENCES contents (id) ON DELETE CASCADE, CONSTRAINT "
+    "uq_search_entry_layer_id UNIQUE (layer_id), CONSTRAINT fk_search_entry_layer_id FOREIGN "
+    "KEY(layer_id) REFERENCES layer_change (layer_id) ON DELETE CASCADE )",
     "INSERT INTO alembic_version (version_num) VALUES ('0007')",
     "PRAGMA application_id=1280340582",
 )
@@ -214,6 +229,10 @@ STATEMENTS: Mapping[str, str] = {
     "contents_entries": (
         "SELECT contents_entries.entries FROM contents JOIN contents_entries ON contents.id = "
         "contents_entries.contents_id WHERE contents.diff_id = :diff_id"
+    ),
+    "contents_entries_of": (
+        "SELECT contents.diff_id, contents_entries.entries FROM contents JOIN contents_entries ON "
+        "contents.id = contents_entries.contents_id WHERE contents.diff_id IN (:keys*)"
     ),
     "contents_summaries": (
         "SELECT contents.diff_id, analyser_set.names, contents.size, contents.entry_count, "
@@ -286,39 +305,125 @@ STATEMENTS: Mapping[str, str] = {
         "INSERT INTO blob (digest, diff_id, size, media_type) VALUES (:digest, :diff_id, :size, "
         ":media_type) ON CONFLICT DO NOTHING"
     ),
-    "path_filters": (
-        "SELECT path_filter.contents_id, path_filter.hashes FROM path_filter"
-    ),
-    "file_filters": (
-        "SELECT file_filter.contents_id, file_filter.hashes FROM file_filter"
-    ),
-    "contents_by_id": (
-        "SELECT contents.diff_id FROM contents WHERE contents.id IN (:keys*) ORDER BY contents.id"
-    ),
     "packages_named": (
         "SELECT contents.diff_id, package.type, package.name, package.version, package.path, "
         "package.architecture, package.source, package.source_version, package.licence, "
         "package.distribution, package.module FROM package JOIN contents ON contents.id = "
-        "package.contents_id WHERE package.name = :name ORDER BY package.contents_id, "
-        "package.position"
+        "package.contents_id WHERE package.name = :name AND (:version = '' OR package.version = "
+        ":version) ORDER BY package.contents_id DESC, package.position DESC LIMIT :limit OFFSET 0"
     ),
     "package_changes_named": (
         "SELECT layer.chain_id, layer_change.package_changes FROM package_change JOIN "
         "layer_change ON layer_change.layer_id = package_change.layer_id JOIN layer ON layer.id = "
-        "layer_change.layer_id WHERE package_change.name = :name ORDER BY layer.id"
+        "layer_change.layer_id WHERE package_change.name = :name ORDER BY package_change.layer_id "
+        "DESC LIMIT :limit OFFSET 0"
     ),
     "usage_layers": (
-        "SELECT layer.diff_id, layer.id, layer.chain_id FROM layer WHERE layer.diff_id IN "
-        "(:keys*) ORDER BY layer.id"
+        "SELECT contents.diff_id, layer.id, layer.chain_id FROM contents JOIN layer ON "
+        "layer.diff_id = contents.diff_id AND layer.id >= coalesce((SELECT below.id FROM layer AS "
+        "below WHERE below.diff_id = contents.diff_id ORDER BY below.id DESC LIMIT 1 OFFSET "
+        ":most), 0) WHERE contents.diff_id IN (:keys*) ORDER BY layer.id DESC"
     ),
     "usage_images": (
-        "SELECT image_layer.layer_id, image_layer.image_id FROM image_layer WHERE "
-        "image_layer.layer_id IN (:keys*)"
+        "SELECT layer.id, image_layer.image_id FROM layer JOIN image_layer ON "
+        "image_layer.layer_id = layer.id AND image_layer.image_id >= coalesce((SELECT "
+        "other.image_id FROM image_layer AS other WHERE other.layer_id = layer.id ORDER BY "
+        "other.image_id DESC LIMIT 1 OFFSET :most), 0) WHERE layer.id IN (:keys*)"
     ),
     "newest_names": (
         "SELECT image_view.image_id, image_name.seen_at, image_name.id, image_name.reference FROM "
         "image_view JOIN image_name ON image_view.id = image_name.view_id WHERE "
         "image_view.image_id IN (:keys*)"
+    ),
+    "put_search_entry": (
+        "INSERT INTO search_entry (contents_id, layer_id, weight) VALUES (:contents_id, "
+        ":layer_id, :weight)"
+    ),
+    "newest_entry": (
+        "SELECT max(search_entry.id) AS max_1 FROM search_entry"
+    ),
+    "entries_waiting": (
+        "SELECT count(*) AS count_1, coalesce(sum(search_entry.weight), 0) AS coalesce_1 FROM "
+        "search_entry WHERE search_entry.id > :after"
+    ),
+    "entries_next": (
+        "SELECT search_entry.id, search_entry.weight FROM search_entry WHERE search_entry.id > "
+        ":after ORDER BY search_entry.id LIMIT :limit OFFSET 0"
+    ),
+    "entries_between": (
+        "SELECT count(*) AS count_1 FROM search_entry WHERE search_entry.id BETWEEN :first AND "
+        ":last"
+    ),
+    "entries_there": (
+        "SELECT search_entry.id FROM search_entry WHERE search_entry.id IN (:keys*)"
+    ),
+    "paths_waiting": (
+        "SELECT search_entry.id, path_filter.hashes FROM search_entry JOIN path_filter ON "
+        "path_filter.contents_id = search_entry.contents_id WHERE search_entry.id BETWEEN :first "
+        "AND :last"
+    ),
+    "files_waiting": (
+        "SELECT search_entry.id, file_filter.hashes FROM search_entry JOIN file_filter ON "
+        "file_filter.contents_id = search_entry.contents_id WHERE search_entry.id BETWEEN :first "
+        "AND :last"
+    ),
+    "changes_waiting": (
+        "SELECT search_entry.id, change_filter.hashes FROM search_entry JOIN change_filter ON "
+        "change_filter.layer_id = search_entry.layer_id WHERE search_entry.id BETWEEN :first AND "
+        ":last"
+    ),
+    "change_filters": (
+        "SELECT change_filter.layer_id, change_filter.hashes FROM layer JOIN change_filter ON "
+        "change_filter.layer_id = layer.id WHERE layer.chain_id IN (:keys*)"
+    ),
+    "changes_of": (
+        "SELECT layer.chain_id, layer.diff_id, layer_change.changes FROM layer JOIN layer_change "
+        "ON layer.id = layer_change.layer_id WHERE layer.id IN (:keys*)"
+    ),
+    "contents_of_entries": (
+        "SELECT search_entry.id, contents.diff_id FROM search_entry JOIN contents ON "
+        "search_entry.contents_id = contents.id WHERE search_entry.id IN (:keys*)"
+    ),
+    "layers_of_entries": (
+        "SELECT search_entry.id, layer.chain_id FROM search_entry JOIN layer ON "
+        "search_entry.layer_id = layer.id WHERE search_entry.id IN (:keys*)"
+    ),
+    "search_segments": (
+        "SELECT search_segment.id, search_segment.state, search_segment.level, "
+        "search_segment.shift, search_segment.first, search_segment.last, search_segment.entries, "
+        "search_segment.postings, search_segment.into_id, search_segment.done_to FROM "
+        "search_segment ORDER BY search_segment.first"
+    ),
+    "put_segment": (
+        "INSERT INTO search_segment (state, level, shift, first, last, entries, postings, "
+        "into_id, done_to) VALUES (:state, :level, :shift, :first, :last, :entries, :postings, "
+        ":into_id, :done_to)"
+    ),
+    "newest_segment": (
+        "SELECT max(search_segment.id) AS max_1 FROM search_segment"
+    ),
+    "set_segment": (
+        "UPDATE search_segment SET state=:new_state, into_id=:new_into_id, done_to=:new_done_to "
+        "WHERE search_segment.id = :key"
+    ),
+    "drop_segment": (
+        "DELETE FROM search_segment WHERE search_segment.id = :id"
+    ),
+    "postings": (
+        "SELECT search_posting.place, search_posting.data FROM search_posting WHERE "
+        "search_posting.place IN (:keys*)"
+    ),
+    "postings_between": (
+        "SELECT search_posting.place, search_posting.data FROM search_posting WHERE "
+        "search_posting.place >= :first AND search_posting.place < :end ORDER BY "
+        "search_posting.place"
+    ),
+    "put_posting": (
+        "INSERT INTO search_posting (place, data) VALUES (:place, :data)"
+    ),
+    "drop_postings": (
+        "DELETE FROM search_posting WHERE search_posting.place >= :first AND search_posting.place "
+        "< :end"
     ),
     "layers_known": (
         "SELECT layer.chain_id FROM layer JOIN layer_change ON layer.id = layer_change.layer_id "
@@ -328,10 +433,11 @@ STATEMENTS: Mapping[str, str] = {
     "layer_records": (
         "SELECT layer.chain_id, layer.parent, layer.position, layer.diff_id, analyser_set.names, "
         "layer_change.counts, layer_change.package_changes, layer_change.changes, "
-        "layer_integrity.integrity FROM layer JOIN layer_change ON layer.id = "
-        "layer_change.layer_id JOIN analyser_set ON analyser_set.id = "
+        "layer_integrity.integrity, change_filter.hashes FROM layer JOIN layer_change ON layer.id "
+        "= layer_change.layer_id JOIN analyser_set ON analyser_set.id = "
         "layer_change.analyser_set_id LEFT OUTER JOIN layer_integrity ON layer_change.layer_id = "
-        "layer_integrity.layer_id WHERE layer.chain_id IN (:keys*)"
+        "layer_integrity.layer_id LEFT OUTER JOIN change_filter ON change_filter.layer_id = "
+        "layer_change.layer_id WHERE layer.chain_id IN (:keys*)"
     ),
     "layer_ids": (
         "SELECT layer.chain_id, layer.id FROM layer WHERE layer.chain_id IN (:keys*)"
@@ -356,6 +462,9 @@ STATEMENTS: Mapping[str, str] = {
     ),
     "put_package_change": (
         "INSERT INTO package_change (layer_id, name) VALUES (:layer_id, :name)"
+    ),
+    "put_change_filter": (
+        "INSERT INTO change_filter (layer_id, hashes) VALUES (:layer_id, :hashes)"
     ),
     "put_image": (
         "INSERT INTO image (config_digest, config, indexed_at) VALUES (:config_digest, :config, "
@@ -542,13 +651,11 @@ STATEMENTS: Mapping[str, str] = {
         "ELSE activity.last_at END, count = (activity.count + excluded.count)"
     ),
     "pushers_of_chains": (
-        "SELECT holding.chain_id, activity.registry, activity.account, min(activity.first_at) AS "
-        "min_1 FROM (SELECT DISTINCT layer.chain_id AS chain_id, image_view.manifest_digest AS "
-        "manifest_digest FROM layer JOIN image_layer ON layer.id = image_layer.layer_id JOIN "
-        "image_view ON image_view.image_id = image_layer.image_id WHERE layer.chain_id IN "
-        "(:keys*) AND image_view.manifest_digest IS NOT NULL) AS holding JOIN activity ON "
-        "activity.manifest_digest = holding.manifest_digest WHERE activity.kind = 'push' GROUP BY "
-        "holding.chain_id, activity.registry, activity.account"
+        "SELECT layer.chain_id, activity.registry, activity.account, min(activity.first_at) AS "
+        "min_1 FROM layer JOIN image_layer ON layer.id = image_layer.layer_id JOIN image_view ON "
+        "image_view.image_id = image_layer.image_id JOIN activity ON activity.manifest_digest = "
+        "image_view.manifest_digest WHERE layer.chain_id IN (:keys*) AND activity.kind = 'push' "
+        "GROUP BY layer.chain_id, activity.registry, activity.account"
     ),
     "pushers_of_manifests": (
         "SELECT activity.manifest_digest, activity.registry, activity.account, "
@@ -563,7 +670,8 @@ STATEMENTS: Mapping[str, str] = {
         "AS chain_id, image_view.manifest_digest AS manifest_digest FROM layer JOIN image_layer "
         "ON layer.id = image_layer.layer_id JOIN image_view ON image_view.image_id = "
         "image_layer.image_id WHERE layer.chain_id IN (:keys*) AND image_view.manifest_digest IS "
-        "NOT NULL) AS holding JOIN activity ON activity.manifest_digest = holding.manifest_digest"
+        "NOT NULL) AS holding JOIN activity ON activity.manifest_digest = holding.manifest_digest "
+        "WHERE activity.kind != 'mount'"
     ),
     "own_activity_of_chains": (
         "SELECT activity.chain_id, activity.id, activity.kind, activity.registry, "
@@ -575,9 +683,17 @@ STATEMENTS: Mapping[str, str] = {
         "SELECT activity.manifest_digest, activity.kind, activity.registry, activity.repository, "
         "activity.account, activity.country, activity.host, min(activity.first_at) AS min_1, "
         "max(activity.last_at) AS max_1, sum(activity.count) AS sum_1 FROM activity WHERE "
-        "activity.manifest_digest IN (:keys*) GROUP BY activity.manifest_digest, activity.kind, "
-        "activity.registry, activity.repository, activity.account, activity.country, "
-        "activity.host"
+        "activity.manifest_digest IN (:keys*) AND activity.kind != 'mount' GROUP BY "
+        "activity.manifest_digest, activity.kind, activity.registry, activity.repository, "
+        "activity.account, activity.country, activity.host"
+    ),
+    "mounts_of_blobs": (
+        "SELECT activity.manifest_digest, activity.kind, activity.registry, activity.repository, "
+        "activity.account, activity.country, activity.host, min(activity.first_at) AS min_1, "
+        "max(activity.last_at) AS max_1, sum(activity.count) AS sum_1 FROM activity WHERE "
+        "activity.manifest_digest IN (:keys*) AND activity.kind = 'mount' GROUP BY "
+        "activity.manifest_digest, activity.kind, activity.registry, activity.repository, "
+        "activity.account, activity.country, activity.host"
     ),
     "deeds": (
         "SELECT activity.manifest_digest, activity.chain_id, activity.kind, activity.registry, "
@@ -754,6 +870,15 @@ STATEMENTS: Mapping[str, str] = {
         "(SELECT activity.id FROM image_view JOIN activity ON activity.manifest_digest = "
         "image_view.manifest_digest WHERE image_view.image_id = image.id AND activity.last_at >= "
         ":before)) AND (image.config_digest NOT IN (SELECT trust.config_digest FROM trust))"
+    ),
+    "old_images_of": (
+        "SELECT image.id FROM image WHERE image.indexed_at < :before AND NOT (EXISTS (SELECT "
+        "image_name.id FROM image_view JOIN image_name ON image_view.id = image_name.view_id "
+        "WHERE image_view.image_id = image.id AND image_name.seen_at >= :before)) AND NOT (EXISTS "
+        "(SELECT activity.id FROM image_view JOIN activity ON activity.manifest_digest = "
+        "image_view.manifest_digest WHERE image_view.image_id = image.id AND activity.last_at >= "
+        ":before)) AND (image.config_digest NOT IN (SELECT trust.config_digest FROM trust)) AND "
+        "image.id IN (:keys*)"
     ),
     "layers_of_images": (
         "SELECT DISTINCT image_layer.layer_id FROM image_layer WHERE image_layer.image_id IN "

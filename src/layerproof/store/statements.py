@@ -14,17 +14,15 @@ from sqlalchemy import (
     Executable,
     Select,
     Table,
-    TableClause,
     bindparam,
-    case,
     delete,
     func,
     literal_column,
+    not_,
     or_,
     select,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.elements import ColumnElement
 
 from layerproof.store.schema import (
@@ -34,6 +32,7 @@ from layerproof.store.schema import (
     audit,
     blob,
     cached,
+    change_filter,
     contents,
     contents_entries,
     counter,
@@ -62,18 +61,16 @@ from layerproof.store.schema import (
     verdict,
     withdrawal,
 )
-
-# Both dialects spell `ON CONFLICT` alike; SQLAlchemy has one construct per dialect for it.
-_ZERO: ColumnElement[int] = literal_column("0")
-_INSERT: Mapping[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+from layerproof.store.search_statements import package_columns, search_statements
+from layerproof.store.sql_parts import Insert, in_, is_
 
 
 def statements(dialect: str) -> Mapping[str, Executable]:
     """All statements for `dialect`: "sqlite" or "postgresql"."""
-    insert = _Insert(dialect)
+    insert = Insert(dialect)
     return {
         **_contents(insert),
-        **_search(),
+        **search_statements(insert),
         **_layers(insert),
         **_images(insert),
         **_records(),
@@ -86,90 +83,12 @@ def statements(dialect: str) -> Mapping[str, Executable]:
         **_retention(),
         **_verdicts(insert),
         **_withdrawals(insert),
-        "cached": select(cached.c.value).where(_is(cached.c.key)),
+        "cached": select(cached.c.value).where(is_(cached.c.key)),
         "put_cached": insert.replace(cached, "key"),
     }
 
 
-def inserted(table: TableClause) -> list[str]:
-    """The columns that an insert gives values to, in order: all but a key that counts itself."""
-    return [column.name for column in table.c if column.name != "id"]
-
-
-def _is(column: Column[Any]) -> ColumnElement[bool]:
-    return column == bindparam(column.name)
-
-
-def _in(column: Column[Any]) -> ColumnElement[bool]:
-    return column.in_(bindparam("keys", expanding=True))
-
-
-class _Insert:
-    """What dialects spell differently: ways to insert, whose parameters have the names of the
-    columns; and where a text has a part."""
-
-    def __init__(self, dialect: str) -> None:
-        self._dialect = dialect
-        self._insert = _INSERT[dialect]
-
-    def plain(self, table: Table) -> Executable:
-        statement: Executable = self._values(table)
-        return statement
-
-    def ignore(self, table: Table) -> Executable:
-        """Leave a row that is there."""
-        statement: Executable = self._values(table).on_conflict_do_nothing()
-        return statement
-
-    def replace(self, table: Table, key: str, *columns: str) -> Executable:
-        """Set `columns` (default: all others) of a row with the same `key`."""
-        statement = self._values(table)
-        names = columns or [name for name in inserted(table) if name != key]
-        changed: Executable = statement.on_conflict_do_update(
-            index_elements=[key], set_={name: statement.excluded[name] for name in names}
-        )
-        return changed
-
-    def add_up(self, table: Table) -> Executable:
-        """Add the row to the one of the same identity: earliest and latest time, and the count."""
-        statement = self._values(table)
-        new, old = statement.excluded, table.c
-        changed: Executable = statement.on_conflict_do_update(
-            index_elements=["identity"],
-            set_={
-                "first_at": case((new.first_at < old.first_at, new.first_at), else_=old.first_at),
-                "last_at": case((new.last_at > old.last_at, new.last_at), else_=old.last_at),
-                "count": old["count"] + new["count"],
-            },
-        )
-        return changed
-
-    def count_up(self, table: Table) -> Executable:
-        """Make the number larger: at least the value that is given."""
-        statement = self._values(table)
-        new, old = statement.excluded, table.c
-        changed: Executable = statement.on_conflict_do_update(
-            index_elements=["name"],
-            set_={
-                "value": case(
-                    (new["value"] > old["value"], new["value"]),
-                    else_=old["value"] + literal_column("1"),
-                )
-            },
-        )
-        return changed
-
-    def place_of(self, part: ColumnElement[str], text: Column[Any]) -> ColumnElement[int]:
-        """Where the text has the part, from 1; 0 if nowhere. Upper and lower case differ."""
-        function = func.instr if self._dialect == "sqlite" else func.strpos
-        found: ColumnElement[int] = function(text, part)
-        return found
-
-    def _values(self, table: Table) -> Any:
-        return self._insert(table).values({name: bindparam(name) for name in inserted(table)})
-
-
-def _contents(insert: _Insert) -> Mapping[str, Executable]:
+def _contents(insert: Insert) -> Mapping[str, Executable]:
     summary = (
         contents.c.diff_id,
         analyser_set.c.names,
@@ -185,15 +104,15 @@ def _contents(insert: _Insert) -> Mapping[str, Executable]:
         .join(file_filter, file_filter.c.contents_id == contents.c.id)
     )
     return {
-        "analyser_set": select(analyser_set.c.id).where(_is(analyser_set.c.names)),
+        "analyser_set": select(analyser_set.c.id).where(is_(analyser_set.c.names)),
         "put_analyser_set": insert.ignore(analyser_set),
         "contents_known": select(contents.c.diff_id).where(
-            _in(contents.c.diff_id),
+            in_(contents.c.diff_id),
             contents.c.analyser_set_id
-            == select(analyser_set.c.id).where(_is(analyser_set.c.names)).scalar_subquery(),
+            == select(analyser_set.c.id).where(is_(analyser_set.c.names)).scalar_subquery(),
         ),
         "contents_head": select(contents.c.id, contents.c.analyser_set_id).where(
-            _is(contents.c.diff_id)
+            is_(contents.c.diff_id)
         ),
         "contents": select(
             *summary,
@@ -205,21 +124,24 @@ def _contents(insert: _Insert) -> Mapping[str, Executable]:
             file_filter.c.hashes.label("file_hashes"),
         )
         .select_from(whole)
-        .where(_is(contents.c.diff_id)),
+        .where(is_(contents.c.diff_id)),
         "contents_entries": select(contents_entries.c.entries)
         .select_from(contents.join(contents_entries))
-        .where(_is(contents.c.diff_id)),
+        .where(is_(contents.c.diff_id)),
+        "contents_entries_of": select(contents.c.diff_id, contents_entries.c.entries)
+        .select_from(contents.join(contents_entries))
+        .where(in_(contents.c.diff_id)),
         "contents_summaries": select(*summary)
         .select_from(contents.join(analyser_set))
-        .where(_in(contents.c.diff_id)),
+        .where(in_(contents.c.diff_id)),
         "contents_facts": select(contents.c.diff_id, contents.c.facts).where(
-            _in(contents.c.diff_id)
+            in_(contents.c.diff_id)
         ),
         "contents_package_files": select(
             contents.c.id, contents.c.diff_id, contents.c.package_files
-        ).where(_in(contents.c.diff_id)),
-        "packages_of": select(package.c.contents_id, *_package_columns())
-        .where(_in(package.c.contents_id))
+        ).where(in_(contents.c.diff_id)),
+        "packages_of": select(package.c.contents_id, *package_columns())
+        .where(in_(package.c.contents_id))
         .order_by(package.c.contents_id, package.c.position),
         "put_contents": insert.plain(contents),
         "put_entries": insert.plain(contents_entries),
@@ -228,11 +150,11 @@ def _contents(insert: _Insert) -> Mapping[str, Executable]:
         "put_package": insert.plain(package),
         "contents_manifests": select(package_manifests.c.manifests)
         .select_from(contents.join(package_manifests))
-        .where(_is(contents.c.diff_id)),
+        .where(is_(contents.c.diff_id)),
         "put_manifests": insert.plain(package_manifests),
         "scripts_of": select(contents.c.diff_id, *_script_columns())
         .select_from(contents.join(package_script))
-        .where(_in(contents.c.diff_id))
+        .where(in_(contents.c.diff_id))
         .order_by(package_script.c.contents_id, package_script.c.position),
         # Layers of trusted images, dead trust included, with such a script.
         "trusted_scripts": select(package_script.c.sha256, layer.c.chain_id)
@@ -242,10 +164,10 @@ def _contents(insert: _Insert) -> Mapping[str, Executable]:
             .join(layer, layer.c.diff_id == contents.c.diff_id)
             .join(trust_chain, trust_chain.c.chain_id == layer.c.chain_id)
         )
-        .where(_in(package_script.c.sha256)),
+        .where(in_(package_script.c.sha256)),
         "put_script": insert.plain(package_script),
-        "drop_contents": delete(contents).where(_is(contents.c.id)),
-        "blobs": select(blob.c.digest, blob.c.diff_id).where(_in(blob.c.digest)),
+        "drop_contents": delete(contents).where(is_(contents.c.id)),
+        "blobs": select(blob.c.digest, blob.c.diff_id).where(in_(blob.c.digest)),
         "put_blob": insert.ignore(blob),
     }
 
@@ -255,60 +177,14 @@ def _script_columns() -> tuple[Column[Any], ...]:
     return c.package, c.kind, c.path, c.sha256
 
 
-def _package_columns() -> tuple[Column[Any], ...]:
-    c = package.c
-    return (
-        c.type,
-        c.name,
-        c.version,
-        c.path,
-        c.architecture,
-        c.source,
-        c.source_version,
-        c.licence,
-        c.distribution,
-        c.module,
-    )
-
-
-def _search() -> Mapping[str, Executable]:
-    return {
-        # No join: the filters are read in the order in which they lie in the file.
-        "path_filters": select(path_filter.c.contents_id, path_filter.c.hashes),
-        "file_filters": select(file_filter.c.contents_id, file_filter.c.hashes),
-        "contents_by_id": select(contents.c.diff_id)
-        .where(_in(contents.c.id))
-        .order_by(contents.c.id),
-        "packages_named": select(contents.c.diff_id, *_package_columns())
-        .select_from(package.join(contents))
-        .where(_is(package.c.name))
-        .order_by(package.c.contents_id, package.c.position),
-        "package_changes_named": select(layer.c.chain_id, layer_change.c.package_changes)
-        .select_from(package_change.join(layer_change).join(layer))
-        .where(_is(package_change.c.name))
-        .order_by(layer.c.id),
-        "usage_layers": select(layer.c.diff_id, layer.c.id, layer.c.chain_id)
-        .where(_in(layer.c.diff_id))
-        .order_by(layer.c.id),
-        "usage_images": select(image_layer.c.layer_id, image_layer.c.image_id).where(
-            _in(image_layer.c.layer_id)
-        ),
-        "newest_names": select(
-            image_view.c.image_id, image_name.c.seen_at, image_name.c.id, image_name.c.reference
-        )
-        .select_from(image_view.join(image_name))
-        .where(_in(image_view.c.image_id)),
-    }
-
-
-def _layers(insert: _Insert) -> Mapping[str, Executable]:
+def _layers(insert: Insert) -> Mapping[str, Executable]:
     return {
         "layers_known": select(layer.c.chain_id)
         .select_from(layer.join(layer_change))
         .where(
-            _in(layer.c.chain_id),
+            in_(layer.c.chain_id),
             layer_change.c.analyser_set_id
-            == select(analyser_set.c.id).where(_is(analyser_set.c.names)).scalar_subquery(),
+            == select(analyser_set.c.id).where(is_(analyser_set.c.names)).scalar_subquery(),
         ),
         "layer_records": select(
             layer.c.chain_id,
@@ -320,26 +196,33 @@ def _layers(insert: _Insert) -> Mapping[str, Executable]:
             layer_change.c.package_changes,
             layer_change.c.changes,
             layer_integrity.c.integrity,
+            change_filter.c.hashes,
         )
-        .select_from(layer.join(layer_change).join(analyser_set).outerjoin(layer_integrity))
-        .where(_in(layer.c.chain_id)),
-        "layer_ids": select(layer.c.chain_id, layer.c.id).where(_in(layer.c.chain_id)),
+        .select_from(
+            layer.join(layer_change)
+            .join(analyser_set)
+            .outerjoin(layer_integrity)
+            .outerjoin(change_filter, change_filter.c.layer_id == layer_change.c.layer_id)
+        )
+        .where(in_(layer.c.chain_id)),
+        "layer_ids": select(layer.c.chain_id, layer.c.id).where(in_(layer.c.chain_id)),
         "layer_change_sets": select(layer_change.c.layer_id, layer_change.c.analyser_set_id).where(
-            _in(layer_change.c.layer_id)
+            in_(layer_change.c.layer_id)
         ),
         "put_layer": insert.ignore(layer),
         "put_layer_change": insert.plain(layer_change),
         "put_layer_integrity": insert.plain(layer_integrity),
-        "drop_layer_change": delete(layer_change).where(_is(layer_change.c.layer_id)),
+        "drop_layer_change": delete(layer_change).where(is_(layer_change.c.layer_id)),
         "put_package_change": insert.plain(package_change),
+        "put_change_filter": insert.plain(change_filter),
     }
 
 
-def _images(insert: _Insert) -> Mapping[str, Executable]:
+def _images(insert: Insert) -> Mapping[str, Executable]:
     newest = (image.c.indexed_at.desc(), image.c.id.desc())
     return {
         "put_image": insert.replace(image, "config_digest", "indexed_at"),
-        "image_by_config": select(image.c.id).where(_is(image.c.config_digest)),
+        "image_by_config": select(image.c.id).where(is_(image.c.config_digest)),
         "images": select(image.c.id).order_by(*newest),
         "images_page": select(image.c.id, image.c.indexed_at)
         .where(_before(image.c.indexed_at, image.c.id))
@@ -348,7 +231,7 @@ def _images(insert: _Insert) -> Mapping[str, Executable]:
         .offset(literal_column("0")),
         "images_page_with_chain": select(image.c.id, image.c.indexed_at)
         .select_from(image.join(image_layer).join(layer))
-        .where(_is(layer.c.chain_id), _before(image.c.indexed_at, image.c.id))
+        .where(is_(layer.c.chain_id), _before(image.c.indexed_at, image.c.id))
         .order_by(*newest)
         .limit(bindparam("limit"))
         .offset(literal_column("0")),
@@ -359,7 +242,9 @@ def _images(insert: _Insert) -> Mapping[str, Executable]:
             image.c.id.in_(
                 select(image_view.c.image_id)
                 .select_from(image_view.join(image_name))
-                .where(insert.place_of(bindparam("part"), image_name.c.reference) > _ZERO)
+                .where(
+                    insert.place_of(bindparam("part"), image_name.c.reference) > literal_column("0")
+                )
             ),
         )
         .order_by(*newest)
@@ -367,25 +252,25 @@ def _images(insert: _Insert) -> Mapping[str, Executable]:
         .offset(literal_column("0")),
         "images_with_chain": select(image.c.id)
         .select_from(image.join(image_layer).join(layer))
-        .where(_is(layer.c.chain_id))
+        .where(is_(layer.c.chain_id))
         .order_by(*newest),
         "put_image_layer": insert.ignore(image_layer),
         "put_image_top": insert.ignore(image_top),
         "images_by_top": select(image_top.c.image_id)
         .select_from(layer.join(image_top))
-        .where(_in(layer.c.chain_id)),
+        .where(in_(layer.c.chain_id)),
         "put_view": insert.ignore(image_view),
-        "view_by_identity": select(image_view.c.id).where(_is(image_view.c.identity)),
-        "views_by_manifest": _views().where(_is(image_view.c.manifest_digest)),
-        "views_by_index": _views().where(_is(image_view.c.index_digest)),
-        "views_by_name": _views().where(_is(image_name.c.reference)),
+        "view_by_identity": select(image_view.c.id).where(is_(image_view.c.identity)),
+        "views_by_manifest": _views().where(is_(image_view.c.manifest_digest)),
+        "views_by_index": _views().where(is_(image_view.c.index_digest)),
+        "views_by_name": _views().where(is_(image_name.c.reference)),
         "builds_named": select(image_view.c.manifest_digest, layer.c.chain_id, image_name.c.seen_at)
         .select_from(
             image_name.join(image_view)
             .outerjoin(image_top, image_top.c.image_id == image_view.c.image_id)
             .outerjoin(layer, layer.c.id == image_top.c.layer_id)
         )
-        .where(_is(image_name.c.reference))
+        .where(is_(image_name.c.reference))
         .order_by(image_name.c.seen_at.desc(), image_name.c.id.desc())
         .limit(bindparam("limit"))
         .offset(literal_column("0")),
@@ -393,16 +278,16 @@ def _images(insert: _Insert) -> Mapping[str, Executable]:
             image.c.id, image_view.c.id, image_name.c.reference, image_name.c.seen_at
         )
         .select_from(image.join(image_view).join(image_name))
-        .where(_is(image.c.config_digest))
+        .where(is_(image.c.config_digest))
         .order_by(image_name.c.seen_at, image_name.c.id),
         "put_name": insert.plain(image_name),
         "name_seen_after": select(image_name.c.id).where(
-            _is(image_name.c.reference),
-            _is(image_name.c.view_id),
+            is_(image_name.c.reference),
+            is_(image_name.c.view_id),
             image_name.c.seen_at > bindparam("moment"),
         ),
         "drop_name": delete(image_name).where(
-            _is(image_name.c.reference), _is(image_name.c.view_id)
+            is_(image_name.c.reference), is_(image_name.c.view_id)
         ),
     }
 
@@ -426,39 +311,39 @@ def _records() -> Mapping[str, Executable]:
             image_name.c.reference,
         )
         .select_from(image_view.join(image_name))
-        .where(_in(image_view.c.image_id))
+        .where(in_(image_view.c.image_id))
         .order_by(image_name.c.seen_at.desc(), image_name.c.id.desc()),
-        "record_views": select(image_view.c.id, image_view.c.document).where(_in(image_view.c.id)),
+        "record_views": select(image_view.c.id, image_view.c.document).where(in_(image_view.c.id)),
         "record_images": select(
             image.c.id, image.c.config_digest, image.c.config, image.c.indexed_at
-        ).where(_in(image.c.id)),
+        ).where(in_(image.c.id)),
         "record_layers": select(image_layer.c.image_id, layer.c.chain_id, layer.c.diff_id)
         .select_from(image_layer.join(layer))
-        .where(_in(image_layer.c.image_id))
+        .where(in_(image_layer.c.image_id))
         .order_by(image_layer.c.image_id, image_layer.c.position),
     }
 
 
-def _trust(insert: _Insert) -> Mapping[str, Executable]:
+def _trust(insert: Insert) -> Mapping[str, Executable]:
     records = select(*trust.c)
     return {
-        "trust_id": select(trust.c.id).where(_is(trust.c.name)),
+        "trust_id": select(trust.c.id).where(is_(trust.c.name)),
         "trust_records": records.order_by(trust.c.added_at.desc(), trust.c.id.desc()),
         "trust_of": records.where(
-            trust.c.id.in_(select(trust_chain.c.trust_id).where(_in(trust_chain.c.chain_id)))
+            trust.c.id.in_(select(trust_chain.c.trust_id).where(in_(trust_chain.c.chain_id)))
         ),
         "put_trust": insert.replace(trust, "name"),
-        "drop_trust_chains": delete(trust_chain).where(_is(trust_chain.c.trust_id)),
+        "drop_trust_chains": delete(trust_chain).where(is_(trust_chain.c.trust_id)),
         "put_trust_chain": insert.plain(trust_chain),
     }
 
 
-def _events(insert: _Insert) -> Mapping[str, Executable]:
+def _events(insert: Insert) -> Mapping[str, Executable]:
     newest = (event.c.at.desc(), event.c.id.desc())
     rows = select(*event.c)
     return {
         "put_event": insert.ignore(event),
-        "event_identities": select(event.c.identity).where(_in(event.c.identity)),
+        "event_identities": select(event.c.identity).where(in_(event.c.identity)),
         "events": rows.order_by(*newest),
         "events_page": rows.where(_before(event.c.at, event.c.id), *_event_filters())
         .order_by(*newest)
@@ -498,8 +383,9 @@ def _drop_some(table: Table, time: Column[Any]) -> Executable:
     return delete(table).where(table.c.id.in_(old))
 
 
-def _activity(insert: _Insert) -> Mapping[str, Executable]:
+def _activity(insert: Insert) -> Mapping[str, Executable]:
     pushed = activity.c.kind == literal_column("'push'")
+    mounted = activity.c.kind == literal_column("'mount'")  # about a blob, never about an image
     said = (
         activity.c.kind,
         activity.c.registry,
@@ -515,16 +401,15 @@ def _activity(insert: _Insert) -> Mapping[str, Executable]:
         func.max(activity.c.last_at),
         func.sum(activity.c.count),
     )
+    viewed = layer.join(image_layer).join(
+        image_view, image_view.c.image_id == image_layer.c.image_id
+    )
     # The manifests of images that hold a layer at its place: once, in however many views.
     holding = (
         select(layer.c.chain_id, image_view.c.manifest_digest)
         .distinct()
-        .select_from(
-            layer.join(image_layer).join(
-                image_view, image_view.c.image_id == image_layer.c.image_id
-            )
-        )
-        .where(_in(layer.c.chain_id), image_view.c.manifest_digest.is_not(None))
+        .select_from(viewed)
+        .where(in_(layer.c.chain_id), image_view.c.manifest_digest.is_not(None))
         .subquery("holding")
     )
     around = holding.join(activity, activity.c.manifest_digest == holding.c.manifest_digest)
@@ -532,39 +417,41 @@ def _activity(insert: _Insert) -> Mapping[str, Executable]:
         "put_activity": insert.add_up(activity),
         # Who pushed images that hold the layer at its place.
         "pushers_of_chains": select(
-            holding.c.chain_id,
-            activity.c.registry,
-            activity.c.account,
-            func.min(activity.c.first_at),
+            layer.c.chain_id, activity.c.registry, activity.c.account, func.min(activity.c.first_at)
         )
-        .select_from(around)
-        .where(pushed)
-        .group_by(holding.c.chain_id, activity.c.registry, activity.c.account),
+        .select_from(
+            viewed.join(activity, activity.c.manifest_digest == image_view.c.manifest_digest)
+        )
+        .where(in_(layer.c.chain_id), pushed)
+        .group_by(layer.c.chain_id, activity.c.registry, activity.c.account),
         "pushers_of_manifests": select(
             activity.c.manifest_digest,
             activity.c.registry,
             activity.c.account,
             func.min(activity.c.first_at),
         )
-        .where(_in(activity.c.manifest_digest), pushed)
+        .where(in_(activity.c.manifest_digest), pushed)
         .group_by(activity.c.manifest_digest, activity.c.registry, activity.c.account),
         # What was done with a layer itself, and with every image that holds it at its place; each
         # row of activity once, though it may name both.
-        "activity_around_chains": select(holding.c.chain_id, activity.c.id, *deeds).select_from(
-            around
-        ),
+        "activity_around_chains": select(holding.c.chain_id, activity.c.id, *deeds)
+        .select_from(around)
+        .where(not_(mounted)),
         "own_activity_of_chains": select(activity.c.chain_id, activity.c.id, *deeds).where(
-            _in(activity.c.chain_id)
+            in_(activity.c.chain_id)
         ),
         "activity_of_manifests": select(activity.c.manifest_digest, *summed)
-        .where(_in(activity.c.manifest_digest))
+        .where(in_(activity.c.manifest_digest), not_(mounted))
+        .group_by(activity.c.manifest_digest, *said),
+        "mounts_of_blobs": select(activity.c.manifest_digest, *summed)
+        .where(in_(activity.c.manifest_digest), mounted)
         .group_by(activity.c.manifest_digest, *said),
         "deeds": select(activity.c.manifest_digest, activity.c.chain_id, *deeds),
         "activity_times": select(
             activity.c.identity, activity.c.first_at, activity.c.last_at, activity.c["count"]
-        ).where(_in(activity.c.identity)),
+        ).where(in_(activity.c.identity)),
         "widen_activity": update(activity)
-        .where(_is(activity.c.identity))
+        .where(is_(activity.c.identity))
         .values({name: bindparam(f"new_{name}") for name in ("first_at", "last_at", "count")}),
         "accounts": select(
             activity.c.registry,
@@ -580,18 +467,18 @@ def _activity(insert: _Insert) -> Mapping[str, Executable]:
     }
 
 
-def _verdicts(insert: _Insert) -> Mapping[str, Executable]:
+def _verdicts(insert: Insert) -> Mapping[str, Executable]:
     rows = select(*verdict.c)
     newest = (verdict.c.decided_at.desc(), verdict.c.id.desc())
     return {
         "put_verdict": insert.replace(verdict, "identity"),
         "verdicts": rows.order_by(*newest),
-        "verdicts_of": rows.where(_is(verdict.c.reference)).order_by(*newest),
+        "verdicts_of": rows.where(is_(verdict.c.reference)).order_by(*newest),
         "verdicts_by_identity": rows.where(
             verdict.c.identity >= bindparam("first"), verdict.c.identity < bindparam("last")
         ),
         "verdict_made_from": rows.where(
-            _is(verdict.c.made_from), verdict.c.decided_at <= bindparam("now")
+            is_(verdict.c.made_from), verdict.c.decided_at <= bindparam("now")
         )
         .order_by(*newest)
         .limit(literal_column("1"))
@@ -608,40 +495,40 @@ def _verdicts(insert: _Insert) -> Mapping[str, Executable]:
     }
 
 
-def _counters(insert: _Insert) -> Mapping[str, Executable]:
+def _counters(insert: Insert) -> Mapping[str, Executable]:
     return {
         "count_up": insert.count_up(counter),
-        "counted": select(counter.c.value).where(_is(counter.c.name)),
+        "counted": select(counter.c.value).where(is_(counter.c.name)),
     }
 
 
-def _withdrawals(insert: _Insert) -> Mapping[str, Executable]:
+def _withdrawals(insert: Insert) -> Mapping[str, Executable]:
     rows = select(*withdrawal.c)
     newest = (withdrawal.c.withdrawn_at.desc(), withdrawal.c.id.desc())
     return {
         "put_withdrawal": insert.replace(withdrawal, "name"),
         "withdrawals": rows.order_by(*newest),
-        "withdrawals_of_chains": rows.where(_in(withdrawal.c.chain_id)),
-        "withdrawals_of_contents": rows.where(_in(withdrawal.c.diff_id)),
+        "withdrawals_of_chains": rows.where(in_(withdrawal.c.chain_id)),
+        "withdrawals_of_contents": rows.where(in_(withdrawal.c.diff_id)),
     }
 
 
-def _jobs(insert: _Insert) -> Mapping[str, Executable]:
+def _jobs(insert: Insert) -> Mapping[str, Executable]:
     rows = (*job.c, job_report.c.progress, job_report.c.error)
     reported = job.outerjoin(job_report, job_report.c.job_id == job.c.id)
     alive = job.c.state.in_([literal_column("'queued'"), literal_column("'running'")])
     return {
         "put_job": insert.plain(job),
-        "jobs_waiting": select(job.c.id, job.c.name, job.c.priority).where(_in(job.c.name), alive),
+        "jobs_waiting": select(job.c.id, job.c.name, job.c.priority).where(in_(job.c.name), alive),
         "hurry_job": update(job)
-        .where(_is(job.c.id), job.c.priority < bindparam("sooner"))
+        .where(is_(job.c.id), job.c.priority < bindparam("sooner"))
         .values(priority=bindparam("sooner")),
         # The next one whose turn nobody has.
         "next_job": select(*job.c)
         .where(
             job.c.state == literal_column("'queued'"),
             or_(job.c.due_at.is_(None), job.c.due_at <= bindparam("now")),
-            job.c.turn.not_in(
+            job.c.turn.notin_(
                 select(_other_job.c.turn).where(_other_job.c.state == literal_column("'running'"))
             ),
         )
@@ -650,7 +537,7 @@ def _jobs(insert: _Insert) -> Mapping[str, Executable]:
         .offset(literal_column("0")),
         "change_job": update(job)
         .where(
-            _is(job.c.id),
+            is_(job.c.id),
             job.c.state == bindparam("was"),
             job.c.attempts == bindparam("was_attempts"),
         )
@@ -669,12 +556,12 @@ def _jobs(insert: _Insert) -> Mapping[str, Executable]:
             }
         ),
         "job_alive": update(job)
-        .where(_is(job.c.id), job.c.state == literal_column("'running'"), _is(job.c.attempts))
+        .where(is_(job.c.id), job.c.state == literal_column("'running'"), is_(job.c.attempts))
         .values(alive_at=bindparam("now")),
         "stalled_jobs": select(*job.c).where(
             job.c.state == literal_column("'running'"), job.c.alive_at < bindparam("before")
         ),
-        "job": select(*rows).select_from(reported).where(_is(job.c.id)),
+        "job": select(*rows).select_from(reported).where(is_(job.c.id)),
         "jobs_page": select(*rows)
         .select_from(reported)
         .where(
@@ -686,26 +573,26 @@ def _jobs(insert: _Insert) -> Mapping[str, Executable]:
         .offset(literal_column("0")),
         "jobs_by_state": select(job.c.state, func.count()).where(alive).group_by(job.c.state),
         "put_job_report": insert.replace(job_report, "job_id"),
-        "job_reports": select(*job_report.c).where(_in(job_report.c.job_id)),
+        "job_reports": select(*job_report.c).where(in_(job_report.c.job_id)),
         # The last one stays, so that no later job gets the number of an earlier one.
         "jobs_ended": select(job.c.id).where(
             job.c.ended_at < bindparam("before"),
             job.c.id < select(func.max(_other_job.c.id)).scalar_subquery(),
         ),
-        "drop_jobs": delete(job).where(_in(job.c.id)),
-        "drop_job_reports": delete(job_report).where(_in(job_report.c.job_id)),
+        "drop_jobs": delete(job).where(in_(job.c.id)),
+        "drop_job_reports": delete(job_report).where(in_(job_report.c.job_id)),
     }
 
 
 _other_job = job.alias("other")
 
 
-def _access(insert: _Insert) -> Mapping[str, Executable]:
+def _access(insert: Insert) -> Mapping[str, Executable]:
     tokens = select(*access_token.c)
     return {
         "put_token": insert.replace(access_token, "name"),
         "tokens": tokens.order_by(access_token.c.id),
-        "token_by_digest": tokens.where(_is(access_token.c.digest)),
+        "token_by_digest": tokens.where(is_(access_token.c.digest)),
         "put_audit": insert.plain(audit),
         "audit_page": select(*audit.c)
         .where(audit.c.id < bindparam("before_id"))
@@ -743,26 +630,28 @@ def _retention() -> Mapping[str, Executable]:
         .where(image_view.c.image_id == image.c.id, activity.c.last_at >= bindparam("before"))
         .exists()
     )
+    old = select(image.c.id).where(
+        image.c.indexed_at < bindparam("before"),
+        ~seen,
+        ~used,
+        image.c.config_digest.not_in(select(trust.c.config_digest)),
+    )
     return {
-        "old_images": select(image.c.id).where(
-            image.c.indexed_at < bindparam("before"),
-            ~seen,
-            ~used,
-            image.c.config_digest.not_in(select(trust.c.config_digest)),
-        ),
+        "old_images": old,
+        "old_images_of": old.where(in_(image.c.id)),
         "layers_of_images": select(image_layer.c.layer_id)
         .distinct()
-        .where(_in(image_layer.c.image_id)),
-        "drop_images": delete(image).where(_in(image.c.id)),
+        .where(in_(image_layer.c.image_id)),
+        "drop_images": delete(image).where(in_(image.c.id)),
         "lone_layers": select(layer.c.id, layer.c.diff_id).where(
-            _in(layer.c.id),
-            layer.c.id.not_in(select(image_layer.c.layer_id)),
-            layer.c.chain_id.not_in(select(trust_chain.c.chain_id)),
+            in_(layer.c.id),
+            layer.c.id.notin_(select(image_layer.c.layer_id)),
+            layer.c.chain_id.notin_(select(trust_chain.c.chain_id)),
         ),
-        "drop_layers": delete(layer).where(_in(layer.c.id)),
+        "drop_layers": delete(layer).where(in_(layer.c.id)),
         "lone_contents": select(contents.c.diff_id).where(
-            _in(contents.c.diff_id), contents.c.diff_id.not_in(select(layer.c.diff_id))
+            in_(contents.c.diff_id), contents.c.diff_id.notin_(select(layer.c.diff_id))
         ),
-        "drop_contents_of": delete(contents).where(_in(contents.c.diff_id)),
-        "drop_blobs_of": delete(blob).where(_in(blob.c.diff_id)),
+        "drop_contents_of": delete(contents).where(in_(contents.c.diff_id)),
+        "drop_blobs_of": delete(blob).where(in_(blob.c.diff_id)),
     }

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import Any, TypeVar
 
 from layerproof.engine.ports import ContentsSummary, Hit, ImageRecord, PackageList, Sighting
@@ -28,6 +29,7 @@ from layerproof.model.withdrawal import Withdrawal
 
 T = TypeVar("T")
 _Done = tuple[Digest | None, ChainId | None, Any, Any, Any, Any, Any, Any]  # image, layer, what
+D = TypeVar("D", DiffId, ChainId)
 
 
 @dataclass(slots=True)
@@ -46,6 +48,10 @@ class MemoryIndex:
     _verdicts: dict[str, VerdictRecord] = field(default_factory=dict)
     _activity: dict[_Done, Activity] = field(default_factory=dict)
     _changes: int = 0
+    # numbers in the order in which they were put
+    _entries: dict[DiffId, int] = field(default_factory=dict)
+    _chain_entries: dict[ChainId, int] = field(default_factory=dict)
+    _numbers: Iterator[int] = field(default_factory=count)
     _cached: dict[str, bytes] = field(default_factory=dict)
 
     def claim(self, diff_id: DiffId) -> AbstractContextManager[None]:
@@ -66,6 +72,10 @@ class MemoryIndex:
         """The encoded entry table alone."""
         row = self._contents.get(diff_id)
         return None if row is None else row.entries
+
+    def entries_of(self, diff_ids: Collection[DiffId]) -> Mapping[DiffId, bytes]:
+        """The encoded entry tables of those that are known."""
+        return {diff_id: row.entries for diff_id, row in self._rows(diff_ids)}
 
     def contents_summaries(self, diff_ids: Collection[DiffId]) -> Mapping[DiffId, ContentsSummary]:
         """The small part of those rows that are known."""
@@ -110,6 +120,7 @@ class MemoryIndex:
         there = self._contents.get(contents.diff_id)
         if there is None or there.analysers != contents.analysers:
             self._contents[contents.diff_id] = contents
+            self._entries[contents.diff_id] = next(self._numbers)
         if blob is not None:
             self.put_blob(blob)
 
@@ -150,6 +161,7 @@ class MemoryIndex:
             there = self._chains.get(chain.chain_id)
             if there is None or there.analysers != chain.analysers:
                 self._chains[chain.chain_id] = chain
+                self._chain_entries[chain.chain_id] = next(self._numbers)
         self._images[image.config_digest] = indexed_at.astimezone(UTC)
         moment = (seen_at or indexed_at).astimezone(UTC)
         if any(s.image == image and s.seen_at > moment for s in self._seen):
@@ -245,43 +257,91 @@ class MemoryIndex:
 
     # --- search ---
 
-    def layers_with_path_hash(self, crc32: int) -> list[DiffId]:
+    def contents_with_path_hash(
+        self, crc32: int, limit: int, after: Cursor | None = None
+    ) -> Page[DiffId]:
         """Contents whose path filter holds the value."""
-        return [d for d, row in self._contents.items() if _holds(row.path_filter, crc32)]
+        found = [d for d, row in self._contents.items() if _holds(row.path_filter, crc32)]
+        return _numbered_page(found, self._entries, limit, after)
 
-    def layers_with_file_hash(self, prefix: int) -> list[DiffId]:
+    def contents_with_file_hash(
+        self, prefix: int, limit: int, after: Cursor | None = None
+    ) -> Page[DiffId]:
         """Contents whose file filter holds the value."""
-        return [d for d, row in self._contents.items() if _holds(row.file_filter, prefix)]
+        found = [d for d, row in self._contents.items() if _holds(row.file_filter, prefix)]
+        return _numbered_page(found, self._entries, limit, after)
 
-    def packages_named(self, name: str) -> list[tuple[DiffId, Package]]:
-        """Packages by exact name."""
-        return [
+    def chains_with_path_hash(
+        self, crc32: int, limit: int, after: Cursor | None = None
+    ) -> Page[ChainId]:
+        """Layers whose change filter holds the value."""
+        found = [c for c, row in self._chains.items() if _holds(row.change_filter, crc32)]
+        return _numbered_page(found, self._chain_entries, limit, after)
+
+    def changes_with_path_hash(
+        self, chain_ids: Collection[ChainId], crc32: int
+    ) -> Mapping[ChainId, tuple[DiffId, bytes]]:
+        """Contents and encoded changes of those whose change filter holds the value."""
+        rows = {c: self._chains[c] for c in chain_ids if c in self._chains}
+        return {
+            c: (row.diff_id, row.changes)
+            for c, row in rows.items()
+            if _holds(row.change_filter, crc32)
+        }
+
+    def packages_named(
+        self, name: str, limit: int, version: str = ""
+    ) -> list[tuple[DiffId, Package]]:
+        """Packages by exact name and version."""
+        found = [
             (d, package)
-            for d, row in self._contents.items()
-            for package in row.packages
-            if package.name == name
+            for d, row in self._newest_contents()
+            for package in reversed(row.packages)
+            if package.name == name and version in ("", package.version)
         ]
+        return found[:limit]
 
-    def package_changes_named(self, name: str) -> list[tuple[ChainId, PackageChange]]:
+    def _newest_contents(self) -> list[tuple[DiffId, Contents]]:
+        return sorted(self._contents.items(), key=lambda row: self._entries[row[0]], reverse=True)
+
+    def package_changes_named(self, name: str, limit: int) -> list[tuple[ChainId, PackageChange]]:
         """What layers did to packages of exactly this name."""
-        return [
-            (chain_id, change)
+        place = {chain_id: n for n, chain_id in enumerate(self._layers)}
+        found = [
+            (
+                chain_id,
+                [
+                    change
+                    for change in row.package_changes
+                    if name in {p.name for p in (change.before, change.after) if p is not None}
+                ],
+            )
             for chain_id, row in self._chains.items()
-            for change in row.package_changes
-            if name in {p.name for p in (change.before, change.after) if p is not None}
         ]
+        newest = sorted((f for f in found if f[1]), key=lambda f: place[f[0]], reverse=True)
+        return [(chain_id, change) for chain_id, some in newest[:limit] for change in some]
 
-    def usage(self, diff_ids: Collection[DiffId]) -> list[Hit]:
+    def usage(self, diff_ids: Collection[DiffId], limit: int) -> list[Hit]:
         """Chains and images that use these contents."""
-        return [self._usage(diff_id) for diff_id in dict.fromkeys(diff_ids)]
+        return [self._usage(diff_id, limit) for diff_id in dict.fromkeys(diff_ids)]
 
-    def _usage(self, diff_id: DiffId) -> Hit:
-        chains = tuple(chain for chain, of in self._layers.items() if of == diff_id)
+    def _usage(self, diff_id: DiffId, limit: int) -> Hit:
+        if diff_id not in self._contents:
+            return Hit(diff_id, (), ())
+        every = [chain for chain, of in reversed(self._layers.items()) if of == diff_id]
+        chains = tuple(every[:limit])
+        holding = {
+            s.image.config_digest
+            for s in self._seen
+            if any(layer.chain_id in every for layer in s.image.layers)
+        }
+        listed = [config for config in reversed(self._images) if config in holding][:limit]
         images: dict[Digest, str] = {}  # the newest name of each
         for sighting in self._newest():
-            if any(layer.chain_id in chains for layer in sighting.image.layers):
+            if sighting.image.config_digest in listed:
                 images.setdefault(sighting.image.config_digest, sighting.image.reference)
-        return Hit(diff_id, chains, tuple(images.values()))
+        more = len(every) > limit or len(holding) > limit
+        return Hit(diff_id, chains, tuple(images.values()), more)
 
     # --- trust ---
 
@@ -394,6 +454,11 @@ class MemoryIndex:
                 changed += 1
         return changed
 
+    def mounts_of_blobs(self, digests: Collection[Digest]) -> Mapping[Digest, tuple[Activity, ...]]:
+        """By blob, who mounted it where."""
+        found = {digest: self._around({digest}, None, mounts=True) for digest in digests}
+        return {digest: listed for digest, listed in found.items() if listed}
+
     def accounts(self) -> list[Account]:
         """Every account that did something."""
         named: dict[tuple[str, str], list[Activity]] = {}
@@ -422,10 +487,12 @@ class MemoryIndex:
         }
 
     def _around(
-        self, manifests: Collection[Digest], chain_id: ChainId | None
+        self, manifests: Collection[Digest], chain_id: ChainId | None, *, mounts: bool = False
     ) -> tuple[Activity, ...]:
         summed: dict[tuple[object, ...], Activity] = {}
         for (manifest, chain, *_), item in self._activity.items():
+            if (item.kind is EventKind.MOUNT) is not mounts:
+                continue
             if manifest in manifests or (chain is not None and chain == chain_id):
                 key = tuple(getattr(item, name) for name in _SAID)
                 known = summed.get(key)
@@ -561,6 +628,11 @@ class MemoryIndex:
         """Insert or replace."""
         self._cached[key] = value
 
+    def put_learned(self, name: str, value: bytes) -> None:
+        """Insert or replace; verdicts may be others now."""
+        self._changes += 1
+        self.put_cached(f"learned {name}", value)
+
     def close(self) -> None:
         """Nothing is open."""
 
@@ -578,8 +650,8 @@ _SAID = ("kind", "registry", "repository", "account", "country", "host")
 
 
 def _deed(event: Event) -> _Done:
-    """What an event says but for its time; the image and the layer stand first."""
-    return _done(event.manifest_digest, event.chain_id, event)
+    """What an event says but for its time; the image (of a mount: the blob) and the layer first."""
+    return _done(event.manifest_digest or event.blob_digest, event.chain_id, event)
 
 
 def _done(manifest: Digest | None, chain: ChainId | None, said: Event | Activity) -> _Done:
@@ -611,6 +683,12 @@ def _activity_order(item: Activity) -> tuple[object, ...]:
 
 def _micros(time: datetime) -> int:
     return (time - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+
+
+def _numbered_page(
+    found: Collection[D], numbers: Mapping[D, int], limit: int, after: Cursor | None
+) -> Page[D]:
+    return _page([(item, Cursor(0, numbers[item])) for item in found], limit, after)
 
 
 def _page(numbered: list[tuple[T, Cursor]], limit: int, after: Cursor | None) -> Page[T]:

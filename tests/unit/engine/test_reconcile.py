@@ -8,9 +8,10 @@ import pytest
 from layerproof.engine.intake import Intake
 from layerproof.engine.queue import CancelledError
 from layerproof.engine.reconcile import MOST_TOLD, Looked, Polled, look, newest
-from layerproof.errors import LimitExceededError, ProtocolError, UnreachableError
+from layerproof.errors import LimitExceededError, PolicyError, ProtocolError, UnreachableError
 from layerproof.model.digest import Digest
 from layerproof.model.event import EventKind
+from layerproof.service_config import parse_service_config
 from layerproof.testing.index import MemoryIndex
 from layerproof.testing.queue import MemoryQueue
 
@@ -177,3 +178,36 @@ def test_a_registry_that_is_down_is_an_error_so_that_the_job_is_tried_again(worl
 def test_a_look_can_be_cancelled(world: World) -> None:
     with pytest.raises(CancelledError):
         look(Lists({"a/b": {}}), Polled(HOST, ("a/b",)), world.intake, NOW, lambda: True)
+
+
+_HELD = ("base", "lib/app", "team/app", "team/sub/app", "usr/lib/app")
+
+
+@pytest.mark.parametrize(
+    ("globs", "seen"),
+    [
+        (("**",), set(_HELD)),
+        (("*",), {"base"}),
+        (("team/*",), {"team/app"}),
+        (("team/**",), {"team/app", "team/sub/app"}),
+        (("**/app",), set(_HELD) - {"base"}),
+        (("lib/*",), {"lib/app"}),  # names are no paths of a merged /usr
+        (("base", "team/*"), {"base", "team/app"}),
+        (("gone/*",), set()),
+    ],
+)
+def test_repositories_are_named_by_globs(
+    world: World, globs: tuple[str, ...], seen: set[str]
+) -> None:
+    held: dict[str, object] = {name: {"1": b"x"} for name in _HELD}
+    looked = world.look(Lists(held), *globs)
+    assert world.seen() == {f"{name}:1" for name in seen}
+    assert looked.repositories == len(seen)
+    assert looked.failed == ()
+
+
+@pytest.mark.parametrize("glob", ["a**b", "te[a]m/*", "/team/*", "team/../x", ""])
+def test_a_glob_that_a_look_could_not_use_is_refused_at_the_start(glob: str) -> None:
+    text = f'registries: [{{host: r.example, repositories: ["{glob}"]}}]'
+    with pytest.raises(PolicyError):
+        parse_service_config(text.encode(), where="service.yaml")

@@ -7,15 +7,14 @@ from tests.unit.rules.facts_builder import NOW, WEEK, known, make_facts, make_im
 from layerproof.model.facts import ImageFacts
 from layerproof.model.finding import Finding, Status
 from layerproof.model.verdict import Base
-from layerproof.rules.interface import RuleSettings
-from layerproof.rules.trusted_base import MAX_NEAR, TrustedBase
+from layerproof.rules.trusted_base import MAX_NEAR, TrustedBase, TrustedBaseSettings
 
 RULE = TrustedBase()
 BASE = make_image("os", "runtime", "certs", reference="docker://registry.example/base:1")
 
 
 def the_one(facts: ImageFacts) -> Finding:
-    (finding,) = RULE.check(facts, RuleSettings())
+    (finding,) = RULE.check(facts, TrustedBaseSettings())
     assert finding.status is Status.FAIL
     assert finding.position is None
     return finding
@@ -31,7 +30,7 @@ def test_image_with_a_base_passes() -> None:
     image = make_image("os", "runtime", "certs", "app")
     assert BASE.top is not None
     facts = replace(make_facts(image), base=Base(BASE.reference, BASE.top, 3))
-    assert RULE.check(facts, RuleSettings()) == ()
+    assert RULE.check(facts, TrustedBaseSettings()) == ()
 
 
 def test_image_from_nowhere_is_refused_with_the_command_that_would_trust_it() -> None:

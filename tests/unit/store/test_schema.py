@@ -21,10 +21,11 @@ STORE = Path(generate.__file__).parent
 
 # What reads a whole table on purpose.
 SCANS = {
-    "path_filters", "file_filters", "images", "trust_records", "events", "verdicts", "withdrawals",
+    "images", "trust_records", "events", "verdicts", "withdrawals",
     # few rows, or done seldom
-    "accounts", "drop_blobs_of", "drop_jobs", "images_page_named",
-    "made_exceptions", "old_images", "policy_revisions", "tokens",
+    "accounts", "deeds", "drop_blobs_of", "images_page_named",
+    "made_exceptions", "old_images", "old_images_of", "policy_revisions", "search_segments",
+    "tokens",
 }  # fmt: skip
 
 
@@ -77,7 +78,8 @@ def test_every_statement_looks_up_by_an_index(empty: sqlite3.Connection, name: s
     sql = sqlite_sql.STATEMENTS[name].replace(":keys*", ":a, :b")
     parameters = dict.fromkeys(re.findall(r":(\w+)", sql))
     plan = [row[3] for row in empty.execute(f"EXPLAIN QUERY PLAN {sql}", parameters)]
-    assert any("SCAN" in step for step in plan) == (name in SCANS), plan
+    scans = [step for step in plan if "SCAN" in step and step != "SCAN holding"]  # an inner result
+    assert bool(scans) == (name in SCANS), plan
 
 
 @pytest.mark.parametrize("name", sorted(sqlite_sql.STATEMENTS))

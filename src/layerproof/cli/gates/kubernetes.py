@@ -263,17 +263,9 @@ def status(app: App, context: str, probe: str) -> int:
 
     found = look(_cluster(context), probe)
     if app.json:
-        checks = [{"check": c.name, "good": c.good, "said": c.said} for c in found]
-        app.emit(
-            [
-                {
-                    "apiVersion": "layerproof/v1",
-                    "kind": "GateStatus",
-                    "gate": "kubernetes",
-                    "checks": checks,
-                }
-            ]
-        )
+        checks = [{"check": c.name, "passed": c.good, "details": c.said} for c in found]
+        document = {"apiVersion": "layerproof/v1", "kind": "GateStatus", "gate": "kubernetes"}
+        app.emit([{**document, "bites": found[-1].good, "checks": checks}])
     else:
         for check in found:
             click.echo(f"{'ok ' if check.good else 'NOT'} {check.name}: {check.said}")

@@ -1,4 +1,5 @@
-"""The webhooks as an ASGI application: plain Starlette, because the API server asks often.
+"""The webhooks as an ASGI application, without a framework: the API server asks often, and a
+framework would cost as much as the answer.
 
 | path | for |
 | --- | --- |
@@ -12,27 +13,24 @@ is answered by 400, which the API server treats as `failurePolicy` says.
 """
 
 import asyncio
-import json
 import re
 from collections.abc import Awaitable, Callable
 
-from starlette.applications import Starlette
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
+import msgspec
+from starlette.types import Receive, Scope, Send
 
 from layerproof.errors import LayerproofError, LimitExceededError
 from layerproof.gates.kubernetes.admission import (
     Plan,
+    malformed,
     mutated,
     patch_of,
     plan,
-    unreadable,
     validated,
 )
 from layerproof.gates.kubernetes.image_review import (
+    image_malformed,
     image_reviewed,
-    image_unreadable,
     parse_image_review,
 )
 from layerproof.gates.kubernetes.judge import Asked, Judge
@@ -40,61 +38,73 @@ from layerproof.gates.kubernetes.review import MAX_BYTES, Json, Review, parse_re
 
 MOST_AT_ONCE = 512  # reviews; more are told to come again
 _SPARE_SECONDS = 0.5  # of what the API server waits, for the way there and back
-_TIMEOUT = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?)s")
+_TIMEOUT = re.compile(rb"(?:^|&)timeout=([0-9]{1,3}(?:\.[0-9]{1,6})?)s(?:&|$)")
+_ENCODER = msgspec.json.Encoder(enc_hook=str)  # for kinds of text
+_PLAIN = b"text/plain; charset=utf-8"
 
 Observe = Callable[[str, str, float], None]  # webhook, outcome, seconds
-
-
-def make_app(judge: Judge, observe: Observe = lambda *_: None) -> Starlette:
-    """The application. `observe` is told of every review."""
-    gate = _Gate(judge, observe)
-    return Starlette(
-        routes=[
-            Route("/validate", gate.route(gate.validate), methods=["POST"]),
-            Route("/mutate", gate.route(gate.mutate), methods=["POST"]),
-            Route("/image-review", gate.route(gate.image_review), methods=["POST"]),
-            Route("/healthz", _alive, methods=["GET"]),
-        ]
-    )
-
-
-async def _alive(_: Request) -> Response:
-    return PlainTextResponse("ok")
-
-
 Webhook = Callable[[bytes, float], Awaitable[tuple[Json, str]]]
 
 
-class _Gate:
-    def __init__(self, judge: Judge, observe: Observe) -> None:
+class App:
+    """ASGI. `observe` is told of every review; `metrics` is what /metrics shows."""
+
+    def __init__(
+        self,
+        judge: Judge,
+        observe: Observe = lambda *_: None,
+        metrics: Callable[[], bytes] = lambda: b"",
+    ) -> None:
         self._judge = judge
         self._observe = observe
+        self._metrics = metrics
         self._running = 0
+        self._webhooks: dict[str, Webhook] = {
+            "/validate": self.validate,
+            "/mutate": self.mutate,
+            "/image-review": self.image_review,
+        }
 
-    def route(self, webhook: Webhook) -> Callable[[Request], Awaitable[Response]]:
-        """One request: its body bounded, its time bounded, its outcome told."""
-        name = webhook.__name__
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+        elif scope["type"] == "http":
+            status, kind, body = await self._answered(scope, receive)
+            headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode())]
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            await send({"type": "http.response.body", "body": body})
 
-        async def answer(request: Request) -> Response:
-            loop = asyncio.get_running_loop()
-            started = loop.time()
-            if self._running >= MOST_AT_ONCE:
-                return PlainTextResponse("too many reviews at once", 503)
-            self._running += 1
-            outcome = "unreadable"
-            try:
-                body = await _body(request)
-                document, outcome = await webhook(body, self._budget(request))
-                return Response(json.dumps(document), media_type="application/json")
-            except ClientDisconnect:
-                return Response(status_code=400)
-            except LayerproofError as error:
-                return PlainTextResponse(f"layerproof: {error}"[:1000], 400)
-            finally:
-                self._running -= 1
-                self._observe(name, outcome, loop.time() - started)
+    async def _answered(self, scope: Scope, receive: Receive) -> tuple[int, bytes, bytes]:
+        path, method = scope["path"], scope["method"]
+        webhook = self._webhooks.get(path)
+        if webhook is not None:
+            if method != "POST":
+                return 405, _PLAIN, b"a review is sent by POST"
+            return await self._reviewed(webhook, path[1:], scope, receive)
+        if method in ("GET", "HEAD") and path in ("/healthz", "/metrics"):
+            return 200, _PLAIN, b"ok" if path == "/healthz" else self._metrics()
+        return 404, _PLAIN, b"there is nothing here"
 
-        return answer
+    async def _reviewed(
+        self, webhook: Webhook, name: str, scope: Scope, receive: Receive
+    ) -> tuple[int, bytes, bytes]:
+        """One review: its body bounded, its time bounded, its outcome told."""
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        if self._running >= MOST_AT_ONCE:
+            return 503, _PLAIN, b"too many reviews at once"
+        self._running += 1
+        outcome = "unreadable"
+        try:
+            body = await _body(receive)
+            document, outcome = await webhook(body, self._budget(scope["query_string"]))
+            return 200, b"application/json", _ENCODER.encode(document)
+        except LayerproofError as error:
+            return 400, _PLAIN, f"layerproof: {error}"[:1000].encode("utf-8", "replace")
+        finally:
+            self._running -= 1
+            self._observe(name, outcome, loop.time() - started)
 
     async def validate(self, body: bytes, budget: float) -> tuple[Json, str]:
         """Decide."""
@@ -102,7 +112,8 @@ class _Gate:
         try:
             planned = plan(review)
         except LayerproofError as error:
-            return unreadable(review.api_version, review.uid, error), "unreadable"
+            answer = self._judge.malformed(review.namespace, review.target, error)
+            return malformed(review, answer), "unreadable"
         ruled = await self._judge.rule(self._asked(review, planned), budget)
         document = validated(review, planned, ruled)
         return document, "allowed" if document["response"]["allowed"] else "refused"
@@ -126,7 +137,8 @@ class _Gate:
         try:
             asked = parse_image_review(body)
         except LayerproofError as error:
-            return image_unreadable(error), "unreadable"
+            answer = self._judge.malformed("", "an image review", error)
+            return image_malformed(answer), "unreadable"
         document = image_reviewed(await self._judge.rule(asked, budget))
         return document, "allowed" if document["status"]["allowed"] else "refused"
 
@@ -140,20 +152,33 @@ class _Gate:
             planned.pins(self._judge.settings.pin),
         )
 
-    def _budget(self, request: Request) -> float:
+    def _budget(self, query: bytes) -> float:
         """What the API server says it waits, and no more than ours."""
         own = self._judge.settings.budget
-        found = _TIMEOUT.fullmatch(request.query_params.get("timeout", ""))
+        found = _TIMEOUT.search(query) if query else None
         return max(min(own, float(found[1]) - _SPARE_SECONDS), 0.1) if found else own
 
 
-async def _body(request: Request) -> bytes:
+async def _body(receive: Receive) -> bytes:
     parts, size = [], 0
-    async for part in request.stream():
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return b""  # nobody reads the answer
+        part = message.get("body", b"")
         size += len(part)
         if size > MAX_BYTES:
             raise LimitExceededError(
                 f"the review has more than {MAX_BYTES} bytes", limit="json_bytes", where="body"
             )
         parts.append(part)
-    return b"".join(parts)
+        if not message.get("more_body"):
+            return b"".join(parts) if len(parts) > 1 else bytes(part)
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    while True:
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return

@@ -13,24 +13,28 @@ from layerproof.errors import LimitExceededError, ReviewError
 from layerproof.gates.kubernetes.admission import GATE, MOST_ANNOTATION, Ruled, message_of
 from layerproof.gates.kubernetes.images import MOST_IMAGES
 from layerproof.gates.kubernetes.judge import Asked
-from layerproof.gates.kubernetes.review import Json, User, exact, parse_strictly
+from layerproof.gates.kubernetes.review import Json, User, exact, keys, parse_strictly
 from layerproof.model.facts import Context
+from layerproof.model.gate import Answer
 from layerproof.model.verdict import Decision
 
 VERSION = "imagepolicy.k8s.io/v1alpha1"
+_REVIEW = keys("kind apiVersion spec")
+_SPEC = keys("containers annotations namespace")
+_CONTAINER = keys("image")
 NOBODY = User("", frozenset())
 
 
 def parse_image_review(data: bytes) -> Asked:
     """Raises ReviewError, LimitExceededError."""
     document = parse_strictly(data, "the review")
-    exact(document, ("kind", "apiVersion", "spec"), "the review")
+    exact(document, _REVIEW, "the review")
     if document.get("kind") != "ImageReview" or document.get("apiVersion") != VERSION:
         raise ReviewError(f"not an ImageReview of {VERSION}", where="apiVersion, kind")
     spec = document.get("spec")
     if not isinstance(spec, dict):
         raise ReviewError("spec is not an object", where="spec")
-    exact(spec, ("containers", "annotations", "namespace"), "spec")
+    exact(spec, _SPEC, "spec")
     containers = spec.get("containers")
     if not isinstance(containers, list) or not containers:
         raise ReviewError("the review names no container", where="spec.containers")
@@ -58,16 +62,17 @@ def image_reviewed(ruled: Sequence[Ruled]) -> Json:
     return {"apiVersion": VERSION, "kind": "ImageReview", "status": status}
 
 
-def image_unreadable(error: Exception) -> Json:
-    """The answer to what cannot be judged."""
-    status = {"allowed": False, "reason": f"layerproof: {error}"}
+def image_malformed(answer: Answer) -> Json:
+    """The answer to what cannot be judged, by the mode."""
+    allowed = answer.decision is not Decision.REFUSE
+    status = {"allowed": allowed, "reason": f"layerproof: {answer.reason}"}
     return {"apiVersion": VERSION, "kind": "ImageReview", "status": status}
 
 
 def _image(container: object) -> str:
     if not isinstance(container, dict):
         raise ReviewError("a container is no object", where="spec.containers")
-    exact(container, ("image",), "spec.containers")
+    exact(container, _CONTAINER, "spec.containers")
     image = container.get("image")
     if not isinstance(image, str) or not image:
         raise ReviewError("a container names no image", where="spec.containers")

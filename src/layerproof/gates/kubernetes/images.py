@@ -25,6 +25,7 @@ _LISTS = {
     "ephemeralContainers": "ephemeral container",
 }
 _VOLUMES = "volumes"
+_LEAVES = frozenset({*_LISTS, _VOLUMES})
 _CASES = {name.casefold(): name for name in (*_LISTS, _VOLUMES)}
 _LENGTHS = frozenset(map(len, _CASES))
 # API groups whose objects the API server itself validates.
@@ -60,7 +61,8 @@ class Found:
 def find_images(document: Mapping[str, Any], group: str = "") -> Found:
     """Raises ReviewError for what may be read in two ways, LimitExceededError."""
     found = Found()
-    for path, table in _tables(document):
+    own = group in OWN_GROUPS
+    for path, table in _tables(document, own=own):
         _check_cases(table, path)
         specs = [name for name in _LISTS if isinstance(table.get(name), list)]
         if not specs:
@@ -69,10 +71,10 @@ def find_images(document: Mapping[str, Any], group: str = "") -> Found:
         for name in specs:
             for number, item in enumerate(table[name]):
                 here = (*path, name, number)
-                _container(item, here, _LISTS[name], found, strict=group in OWN_GROUPS)
+                _container(item, here, _LISTS[name], found, strict=own)
         volumes = table.get(_VOLUMES)
         for number, item in enumerate(volumes if isinstance(volumes, list) else ()):
-            _volume(item, (*path, _VOLUMES, number), found, strict=group in OWN_GROUPS)
+            _volume(item, (*path, _VOLUMES, number), found, strict=own)
         if len(found.places) > MOST_IMAGES:
             raise LimitExceededError(
                 f"more than {MOST_IMAGES} images", limit="json_bytes", where=_shown(path)
@@ -80,9 +82,9 @@ def find_images(document: Mapping[str, Any], group: str = "") -> Found:
     return found
 
 
-def _tables(document: Mapping[str, Any]) -> Iterator[tuple[Path, Mapping[str, Any]]]:
-    """Every object but metadata and status of the whole, which hold no pod spec; never by
-    recursion."""
+def _tables(document: Mapping[str, Any], *, own: bool) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+    """Every object that could be a pod spec, or hold one; never by recursion. Metadata and status
+    of the whole hold none; nor do, in the API's `own` kinds, containers and volumes."""
     first = {k: v for k, v in document.items() if k not in ("metadata", "status")}
     waiting: list[tuple[Path, Any]] = [((), first)]
     while waiting:
@@ -91,9 +93,15 @@ def _tables(document: Mapping[str, Any]) -> Iterator[tuple[Path, Mapping[str, An
             raise LimitExceededError("nested too deep", limit="json_depth", where=_shown(path))
         if isinstance(node, dict):
             yield path, node
-            waiting += [((*path, k), v) for k, v in node.items() if isinstance(v, dict | list)]
+            for key, value in node.items():
+                kind = type(value)
+                if (kind is dict or kind is list) and not (own and key in _LEAVES):
+                    waiting.append(((*path, key), value))
         else:
-            waiting += [((*path, n), v) for n, v in enumerate(node) if isinstance(v, dict | list)]
+            for number, value in enumerate(node):
+                kind = type(value)
+                if kind is dict or kind is list:
+                    waiting.append(((*path, number), value))
 
 
 def _check_cases(table: Mapping[str, Any], path: Path) -> None:

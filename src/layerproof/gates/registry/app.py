@@ -16,6 +16,8 @@ from starlette.types import Receive, Scope, Send
 
 from layerproof.errors import (
     AuthenticationError,
+    CorruptImageError,
+    DigestMismatchError,
     ImageNotFoundError,
     LayerproofError,
     LimitExceededError,
@@ -28,6 +30,7 @@ from layerproof.gates.registry.gateway import Blob, Gateway
 from layerproof.gates.registry.interface import Listing, Upstream
 from layerproof.gates.registry.requests import Kind, Span, Wanted, parse_path, parse_range
 from layerproof.gates.registry.verify import verified
+from layerproof.model.digest import Digest
 
 MOST_STREAMS = 300
 PIECE = 256 * 1024
@@ -152,7 +155,7 @@ class App:
                 503, "UNAVAILABLE", f"the registry behind the gateway: {error}",
                 headers={"Retry-After": "5"},
             )  # fmt: skip
-        status = 502 if isinstance(error, SourceError) else 403
+        status = 502 if isinstance(error, SourceError | CorruptImageError) else 403
         return Refusal(status, "MANIFEST_INVALID", str(error))
 
     # --- blobs -----------------------------------------------------------------------------------
@@ -200,14 +203,29 @@ class App:
     ) -> AsyncIterator[bytes]:
         digest = blob.descriptor.digest
         if self._cache is not None:
-            held = await asyncio.to_thread(self._cache.open, digest)
-            if held is not None:
+            held = None
+            if self._cache.holds(digest):
                 await self._upstream.may_read(name, authorization)
+                held = await asyncio.to_thread(self._cache.open, digest)
+            if held is not None:
                 self._observe("cache", "hit", 0)
-                if span is None:
-                    return verified(_read(held, None), digest)
-                return _read(held, span)
+                return self._kept(self._cache, held, digest, span)
         return self._passed(name, blob, span, authorization)
+
+    async def _kept(
+        self, cache: BlobCache, held: BinaryIO, digest: Digest, span: Span | None
+    ) -> AsyncIterator[bytes]:
+        """From the cache; what a disk made of it is dropped, and fetched again the next time."""
+        try:
+            if span is not None:
+                async for piece in _read(held, span):
+                    yield piece
+                return
+            async for piece in verified(_read(held, None), digest):
+                yield piece
+        except DigestMismatchError:
+            cache.drop(digest)
+            raise
 
     async def _passed(
         self, name: str, blob: Blob, span: Span | None, authorization: str

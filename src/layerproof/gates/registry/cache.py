@@ -34,6 +34,10 @@ class BlobCache:
         """Bytes that are held."""
         return sum(self._held.values())
 
+    def holds(self, digest: Digest) -> bool:
+        """Whether it should be there."""
+        return _name(digest) in self._held
+
     def open(self, digest: Digest) -> BinaryIO | None:
         """The blob; None if it is not there."""
         name = _name(digest)
@@ -48,6 +52,12 @@ class BlobCache:
             return None
         self._held[name] = self._held.pop(name)  # the last one used
         return found
+
+    def drop(self, digest: Digest) -> None:
+        """What is not what it was."""
+        self._held.pop(_name(digest), None)
+        with suppress(OSError):
+            (self._folder / _name(digest)).unlink(missing_ok=True)
 
     def begin(self, digest: Digest, size: int) -> "Entry | None":
         """To write it; None where it has no place."""

@@ -4,6 +4,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
+from layerproof.engine.mounts import mounts_of_layer
 from layerproof.model.activity import layer_context
 from layerproof.oci import changecodec
 from layerproof.report.documents import changes_document
@@ -28,7 +29,7 @@ def get_layer(service: The, _: Viewer, digest: DigestText) -> dict[str, Any]:
     return layer_document(
         record,
         index.contents_summaries([record.diff_id]).get(record.diff_id),
-        layer_context(activity),
+        layer_context(activity, mounts_of_layer(index, chain)),
         index.trust_of([chain]),
         service.clock.now(),
     )

@@ -1,14 +1,12 @@
 """Search: which layers hold or change a path, a package or a file, and where they are used."""
 
-from itertools import islice
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
-from layerproof.engine.search import find_file, find_package, find_path
+from layerproof.engine.search import LIMIT, find_file, find_package, find_path
 from layerproof.oci.tarnames import clean_path
-from layerproof.report.documents import found_document
-from layerproof.report.service_documents import page_document
+from layerproof.report.service_documents import found_page
 from layerproof.server.openapi import page
 from layerproof.server.problems import Problem
 from layerproof.server.routes._common import The, Viewer
@@ -24,9 +22,11 @@ def search(
     path: Annotated[str, Query(max_length=4096, description="An absolute path.")] = "",
     package: Annotated[str, Query(max_length=500, description="A name, or NAME@VERSION.")] = "",
     file: Annotated[str, Query(max_length=71, description="A sha256, of a file's bytes.")] = "",
-    limit: Most = 100,
+    limit: Most = LIMIT,
 ) -> dict[str, Any]:
-    """Layers that hold or change what is asked for: a path, a package, or a file; one of them."""
+    """Layers that hold or change what is asked for: a path, a package, or a file; one of them.
+
+    The last ones indexed; `more` says whether there are others, here and at each layer's images."""
     if sum(map(bool, (path, package, file))) != 1:
         raise Problem(
             400, "bad-search", "ask for a path, a package or a file", where="query",
@@ -39,14 +39,14 @@ def search(
                 400, "bad-search", "paths in an image start at its root", where="path",
                 remedy=f"for example: /{path}"[:200],
             )  # fmt: skip
-        found = find_path(index, clean_path(path.encode("utf-8", "surrogateescape")))
+        answer = find_path(index, clean_path(path.encode("utf-8", "surrogateescape")), limit)
     elif package:
         # A scoped npm name begins with the sign that parts name and version.
         plain, _at, version = package[1:].partition("@")
-        found = find_package(index, package[:1] + plain, version)
+        answer = find_package(index, package[:1] + plain, version, limit)
     else:
-        found = find_file(index, _sha256(file))
-    return page_document([found_document(hit) for hit in islice(found, limit)], None)
+        answer = find_file(index, _sha256(file), limit)
+    return found_page(answer)
 
 
 def _sha256(text: str) -> bytes:

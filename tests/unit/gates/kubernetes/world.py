@@ -12,7 +12,7 @@ import httpx
 
 from layerproof.engine import gate
 from layerproof.errors import SourceError, UnreachableError
-from layerproof.gates.kubernetes.app import make_app
+from layerproof.gates.kubernetes.app import App
 from layerproof.gates.kubernetes.interface import Grant
 from layerproof.gates.kubernetes.judge import Judge
 from layerproof.gates.kubernetes.settings import KubernetesSettings
@@ -53,7 +53,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.judge = Judge(_Decider(self), _Tags(self), _Grants(self), _Clock(self), self.settings)
-        self._app = make_app(self.judge)
+        self._app = App(self.judge)
 
     def post(self, path: str, body: bytes) -> httpx.Response:
         async def ask() -> httpx.Response:

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0007"
-down_revision = "0005"
+down_revision = "0006"
 
 KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 TEXT, BYTES, NUMBER = sa.Text(), sa.LargeBinary(), sa.BigInteger()

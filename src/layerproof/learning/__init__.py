@@ -1,0 +1,1 @@
+"""Learned trust: what a trusted image looks like here (docs/adr/0017-learned-trust.md)."""

@@ -1,0 +1,1 @@
+"""Training of learned trust: the extra `learn`. Verdicts never import it."""
