@@ -43,6 +43,7 @@ bench: $(BENCH_STAMP)
 	$(BIN)/python bench/service.py $(filter --write-docs,$(BENCH_ARGS))
 	$(BIN)/python bench/scale.py $(filter --write-docs,$(BENCH_ARGS))
 	$(BIN)/python bench/admission.py $(filter --write-docs,$(BENCH_ARGS))
+	$(BIN)/python bench/gates.py $(filter --write-docs,$(BENCH_ARGS))
 
 bench-learning: $(STAMP)
 	@scripts/setup-system.sh
