@@ -12,8 +12,6 @@ from layerproof.cli.app import App, offline_option, platform_option, shared, use
 from layerproof.errors import UsageError
 
 if TYPE_CHECKING:
-    from layerproof.engine.ports import Index
-    from layerproof.engine.shadow import Shadow
     from layerproof.training.options import TrainingOptions
 
 
@@ -164,15 +162,18 @@ def status(app: App, shows_card: bool) -> int:
     """
     from layerproof.engine.learned import CHALLENGER, CHAMPION, PREVIOUS, pointer
     from layerproof.engine.promotion import card_of
+    from layerproof.engine.shadow import walk_models
     from layerproof.engine.suggestions import suggestions
+    from layerproof.report.learned import shadow_lines, shadow_table
+    from layerproof.wiring import open_clock
 
     roles = {role: pointer(app.index, role) for role in (CHAMPION, CHALLENGER, PREVIOUS)}
-    shadows = _walk(app)
+    shadows = walk_models(app.index, open_clock().now())
     document: dict[str, Any] = {
         role: None if found is None else {"model": found.model, "since": found.at, "by": found.by}
         for role, found in roles.items()
     }
-    document["sinceTraining"] = {role: _shadow(shadow) for role, shadow in shadows.items()}
+    document["sinceTraining"] = {role: shadow_table(shadow) for role, shadow in shadows.items()}
     waiting = sum(item.state == "waiting" for item in suggestions(app.index))
     document["suggestionsWaiting"] = waiting
     if app.json:
@@ -186,7 +187,7 @@ def status(app: App, shows_card: bool) -> int:
         if found is not None:
             click.echo(f"{role}: {found.model[:19]} since {found.at[:16]} by {found.by}")
         if role in shadows:
-            for line in _shadow_lines(shadows[role]):
+            for line in shadow_lines(shadows[role]):
                 click.echo(f"  {line}")
     click.echo(f"suggestions waiting: {waiting}")
     champion = roles[CHAMPION]
@@ -207,11 +208,12 @@ def refresh(app: App) -> int:
     """
     from layerproof.engine.learned import CHAMPION
     from layerproof.engine.promotion import refresh as keep
+    from layerproof.engine.shadow import walk_models
     from layerproof.engine.suggestions import suggest
     from layerproof.learning.snapshot import write_history
     from layerproof.wiring import open_clock
 
-    shadows = _walk(app)
+    shadows = walk_models(app.index, open_clock().now())
     if not shadows:
         raise UsageError("there is no model", remedy="train one: layerproof learn train")
     for role, shadow in shadows.items():
@@ -375,57 +377,6 @@ def dismiss(app: App, suggestion: str, reason: str, by: str) -> int:
 
 
 # --- pieces --------------------------------------------------------------------------------------
-
-
-def _walk(app: App) -> dict[str, Shadow]:
-    from layerproof.engine.learned import CHALLENGER, CHAMPION
-    from layerproof.engine.shadow import walk_beside
-    from layerproof.wiring import open_clock
-
-    models = {
-        role: found
-        for role in (CHAMPION, CHALLENGER)
-        if (found := _model(app.index, role)) is not None
-    }
-    return walk_beside(app.index, models, open_clock().now()) if models else {}
-
-
-def _model(index: Index, role: str) -> Any:
-    from layerproof.engine.learned import pointer
-    from layerproof.learning.model import known_model
-
-    found = pointer(index, role)
-    data = index.cached(f"learned model {found.model}") if found else None
-    return (known_model(data), found.model) if found and data else None
-
-
-def _shadow(shadow: Shadow) -> dict[str, Any]:
-    return {
-        "outcomes": dict(shadow.outcomes),
-        "quarters": {
-            name: {"pushes": count, "calledUntrusted": called}
-            for name, (count, called) in shadow.quarters.items()
-        },
-        "confirmedLater": {"pushes": shadow.vouched[0], "calledUntrusted": shadow.vouched[1]},
-        "nominalRate": shadow.rolling.assessor.model.settings.alpha,
-        "drift": shadow.drift(),
-    }
-
-
-def _shadow_lines(shadow: Shadow) -> list[str]:
-    alpha = shadow.rolling.assessor.model.settings.alpha
-    lines = [
-        f"{name}: {called} of {count} undisputed pushes called untrusted "
-        f"({called / count:.2%}; asked for {alpha:.2%})"
-        for name, (count, called) in shadow.quarters.items()
-    ]
-    all_, called = shadow.vouched
-    if all_:
-        lines.append(f"of {all_} that somebody vouched for, {called} were called untrusted")
-    drift = sorted(shadow.drift().items(), key=lambda item: -item[1])[:5]
-    if drift:
-        lines.append("drift: " + ", ".join(f"{name} {value:.2f}" for name, value in drift))
-    return lines or ["no push since it was trained"]
 
 
 def _options(rate: float, maturity_days: int) -> TrainingOptions:

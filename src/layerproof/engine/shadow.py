@@ -11,13 +11,14 @@ from datetime import datetime, timedelta
 from math import log
 
 from layerproof.engine.cases import CaseReader, Judgement, timeline
+from layerproof.engine.learned import CHALLENGER, CHAMPION, pointer
 from layerproof.engine.ports import Index
 from layerproof.learning.assess import Assessor
 from layerproof.learning.contents import contents_rows
 from layerproof.learning.context import context_row
 from layerproof.learning.features import CONTENTS, CONTEXT
 from layerproof.learning.history import Case, History
-from layerproof.learning.model import Model
+from layerproof.learning.model import Model, known_model
 from layerproof.learning.rolling import Rolling
 from layerproof.model.event import EventKind
 from layerproof.model.learned import Assessment, Outcome
@@ -88,6 +89,17 @@ def walk_beside(
     for shadow in shadows.values():
         shadow.rolling.advance(until.timestamp())
     return shadows
+
+
+def walk_models(index: Index, now: datetime) -> dict[str, Shadow]:
+    """The champion and the challenger, as far as there are any. Raises ModelError."""
+    models = {}
+    for role in (CHAMPION, CHALLENGER):
+        found = pointer(index, role)
+        data = index.cached(f"learned model {found.model}") if found else None
+        if found is not None and data is not None:
+            models[role] = (known_model(data), found.model)
+    return walk_beside(index, models, now) if models else {}
 
 
 def _watch(

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from layerproof.engine.shadow import Shadow
 from layerproof.model.learned import Assessment, Scored
 from layerproof.report.documents import API_VERSION
 from layerproof.rules.text import show_text
@@ -94,3 +95,34 @@ def _contributions(part: Scored) -> Iterator[str]:
     for reason in part.reasons:
         yield f"    {reason.contribution:+8.3f}  {reason.words} ({reason.kind})"
     yield f"    {part.low:+8.3f}  in all"
+
+
+def shadow_table(shadow: Shadow) -> dict[str, Any]:
+    """How a model did since it was trained, as plain JSON values."""
+    return {
+        "outcomes": dict(shadow.outcomes),
+        "quarters": {
+            name: {"pushes": count, "calledUntrusted": called}
+            for name, (count, called) in shadow.quarters.items()
+        },
+        "confirmedLater": {"pushes": shadow.vouched[0], "calledUntrusted": shadow.vouched[1]},
+        "nominalRate": shadow.rolling.assessor.model.settings.alpha,
+        "drift": shadow.drift(),
+    }
+
+
+def shadow_lines(shadow: Shadow) -> list[str]:
+    """The same for people."""
+    alpha = shadow.rolling.assessor.model.settings.alpha
+    lines = [
+        f"{name}: {called} of {count} undisputed pushes called untrusted "
+        f"({called / count:.2%}; asked for {alpha:.2%})"
+        for name, (count, called) in shadow.quarters.items()
+    ]
+    all_, called = shadow.vouched
+    if all_:
+        lines.append(f"of {all_} that somebody vouched for, {called} were called untrusted")
+    drift = sorted(shadow.drift().items(), key=lambda item: -item[1])[:5]
+    if drift:
+        lines.append("drift: " + ", ".join(f"{name} {value:.2f}" for name, value in drift))
+    return lines or ["no push since it was trained"]
