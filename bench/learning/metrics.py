@@ -9,6 +9,7 @@ pi is pi·TPR / (pi·TPR + (1-pi)·FPR) (Saito and Rehmsmeier, PLOS ONE 10(3), 2
 "Master your metrics with calibration", 2020).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +21,7 @@ Numbers = NDArray[np.intp]
 
 
 class Curve:
-    """A ROC curve, sorted once, drawn again for every bootstrap sample by weights of its rows."""
+    """A ROC curve, sorted once; bootstrap samples of whole clusters are drawn from it."""
 
     def __init__(self, attack: Bools, suspicion: Floats) -> None:
         self._order = np.argsort(-suspicion, kind="stable")
@@ -28,16 +29,37 @@ class Curve:
         self._attack = attack[self._order]
         self._last = np.append(np.flatnonzero(np.diff(ordered)), len(ordered) - 1)
 
-    def rates(self, weights: Floats | None = None) -> tuple[Floats, Floats]:
+    def rates(self) -> tuple[Floats, Floats]:
         """False- and true-positive rates at every distinct threshold, from (0, 0) to (1, 1).
         Raises ValueError without attacks or without honest cases."""
-        weight = np.ones(len(self._order)) if weights is None else weights[self._order]
-        hits = np.cumsum(np.where(self._attack, weight, 0.0))
-        alarms = np.cumsum(np.where(self._attack, 0.0, weight))
-        if not len(hits) or not hits[-1] or not alarms[-1]:
+        hits = np.cumsum(self._attack)[self._last].astype(np.float64)
+        alarms = np.cumsum(~self._attack)[self._last].astype(np.float64)
+        if not hits[-1] or not alarms[-1]:
             raise ValueError("a curve needs attacks and honest cases")
-        fpr = np.concatenate(([0.0], alarms[self._last] / alarms[-1]))
-        return fpr, np.concatenate(([0.0], hits[self._last] / hits[-1]))
+        return _from_zero(alarms / alarms[-1]), _from_zero(hits / hits[-1])
+
+    def resampled(
+        self, clusters: Numbers, draws: NDArray[np.int64], rates: Sequence[float]
+    ) -> Floats:
+        """Recall at each rate in every sample: samples x rates. `clusters`: of every row, by its
+        number; `draws`: how often each cluster stands in each sample. NaN where a sample has no
+        attack, or no honest case."""
+        ordered = clusters[self._order]
+        place = np.zeros(len(ordered), dtype=np.intp)
+        place[self._last[:-1] + 1] = 1
+        place = np.cumsum(place)  # number of the threshold of every row
+        counts = np.zeros((2, len(self._last), draws.shape[1]), dtype=np.float32)
+        np.add.at(counts, (self._attack.astype(np.intp), place, ordered), 1)
+        weights = draws.astype(np.float32)
+        alarms, hits = (np.cumsum(weights @ part.T, axis=1, dtype=np.float64) for part in counts)
+        found = np.full((len(draws), len(rates)), np.nan)
+        for number in range(len(draws)):
+            all_alarms, all_hits = alarms[number, -1], hits[number, -1]
+            if all_alarms and all_hits:
+                fpr = _from_zero(alarms[number] / all_alarms)
+                tpr = _from_zero(hits[number] / all_hits)
+                found[number] = [recall_from(fpr, tpr, rate) for rate in rates]
+        return found
 
     def recall(self, rate: float) -> float:
         """The true-positive rate at a false-positive rate."""
@@ -53,6 +75,10 @@ class Curve:
         fpr, tpr = self.rates()
         share = float(self._attack.mean()) if prevalence is None else prevalence
         return float(np.sum(np.diff(tpr) * precision(tpr, fpr, share)[1:]))
+
+
+def _from_zero(values: Floats) -> Floats:
+    return np.concatenate(([0.0], values))
 
 
 def recall_from(fpr: Floats, tpr: Floats, rate: float) -> float:

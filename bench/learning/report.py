@@ -31,7 +31,7 @@ def write_report(results: Results, folder: Path) -> None:
         for name in ("C", "A", "D")
         if (found := merged(results.all_of(f"{name.lower()}-main-")))
     }
-    parts = {part: results.read(part) for part in PARTS if not part.endswith("-main")}
+    parts = {part: results.read(part) for part in PARTS}
     folder.mkdir(parents=True, exist_ok=True)
     text = "\n".join(
         [

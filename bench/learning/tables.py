@@ -96,27 +96,13 @@ class Table:
         number = {name: n for n, name in enumerate(clusters)}
         column = np.array([number[row.case.cluster] for row in self.rows], dtype=np.intp)
         draws = metrics.draw_clusters(len(clusters), ROUNDS, seed=0)
-        found = {family: np.full((ROUNDS, len(rates)), np.nan) for family in self.families()}
-        for at, draw in enumerate(draws):
-            weights = draw[column].astype(np.float64)
-            for family, values in self._recalls(rates, weights).items():
-                found[family][at] = values
-        every = np.stack(list(found.values()))
-        there = ~np.isnan(every)
-        sums, counts = np.where(there, every, 0.0).sum(axis=0), there.sum(axis=0)
-        found[""] = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
-        return found
-
-    def _recalls(self, rates: Sequence[float], weights: Floats) -> dict[str, Floats]:
-        found: dict[str, list[list[float]]] = {}
+        by_family: dict[str, list[Floats]] = {}
         for group in self._groups:
-            try:
-                fpr, tpr = group.curve.rates(weights[group.rows])
-            except ValueError:
-                continue  # no attack of this family was drawn
-            recalls = [metrics.recall_from(fpr, tpr, rate) for rate in rates]
-            found.setdefault(group.family, []).append(recalls)
-        return {family: np.mean(values, axis=0) for family, values in found.items()}
+            sampled = group.curve.resampled(column[group.rows], draws, rates)
+            by_family.setdefault(group.family, []).append(sampled)
+        found = {family: _mean(np.stack(values)) for family, values in by_family.items()}
+        found[""] = _mean(np.stack(list(found.values())))
+        return found
 
     @property
     def clusters(self) -> list[str]:
@@ -139,3 +125,10 @@ class Table:
         """Of all trust that was told."""
         weights = metrics.prevalence_weights(self.attack, prevalence)
         return metrics.calibration_error(self.trust, ~self.attack, weights)
+
+
+def _mean(values: Floats) -> Floats:
+    """Over the first axis, of what is there; NaN where nothing is."""
+    there = ~np.isnan(values)
+    sums, counts = np.where(there, values, 0.0).sum(axis=0), there.sum(axis=0)
+    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)

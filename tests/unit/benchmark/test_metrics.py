@@ -61,13 +61,19 @@ def test_pr_area_at_a_prevalence_is_that_of_weighted_samples(
 
 @given(cases, st.integers(0, 5))
 @settings(deadline=None)
-def test_weights_count_as_copies(rows: list[tuple[bool, int]], seed: int) -> None:
+def test_a_sample_is_a_curve_of_copies(rows: list[tuple[bool, int]], seed: int) -> None:
     attack, suspicion = columns(rows)
-    weights = np.random.default_rng(seed).integers(1, 4, len(rows))
-    weighted = Curve(attack, suspicion).rates(weights.astype(float))
-    copied = Curve(np.repeat(attack, weights), np.repeat(suspicion, weights)).rates()
-    assert np.allclose(weighted[0], copied[0])
-    assert np.allclose(weighted[1], copied[1])
+    clusters = np.arange(len(rows)) % 5
+    draws = draw_clusters(5, 3, seed)
+    rates = (0.01, 0.2)
+    sampled = Curve(attack, suspicion).resampled(clusters, draws, rates)
+    for found, draw in zip(sampled, draws, strict=True):
+        copies = draw[clusters]
+        one = np.repeat(attack, copies), np.repeat(suspicion, copies)
+        if one[0].all() or not one[0].any():
+            assert np.isnan(found).all()
+        else:
+            assert found == pytest.approx([Curve(*one).recall(rate) for rate in rates])
 
 
 def test_recall_of_a_yes_or_no_scorer_is_that_of_a_coin_between_its_thresholds() -> None:
