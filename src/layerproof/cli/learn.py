@@ -101,8 +101,15 @@ def evaluate(app: App, seed: int, until: str | None, ablations: bool) -> int:
     for name, kinds in asked:
         _say(app, f"{name} …")
         found = backtest(app.index, moment, seed=seed, kinds=kinds)
+        if found is None and name == "everything":
+            raise UsageError(
+                "there is not enough history to learn from",
+                where="learn evaluate",
+                remedy="let registries report pushes first: layerproof events import, or the"
+                " service",
+            )
         if found is None:
-            click.echo(f"{name}: too few pushes, or nothing to learn from")
+            click.echo(f"{name}: nothing to learn from", err=app.json)
             continue
         if app.json:
             from layerproof.report.learned import evaluation_document
