@@ -11,6 +11,7 @@ pi is pi·TPR / (pi·TPR + (1-pi)·FPR) (Saito and Rehmsmeier, PLOS ONE 10(3), 2
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,7 @@ class Curve:
         self._attack = attack[self._order]
         self._last = np.append(np.flatnonzero(np.diff(ordered)), len(ordered) - 1)
 
+    @cached_property
     def rates(self) -> tuple[Floats, Floats]:
         """False- and true-positive rates at every distinct threshold, from (0, 0) to (1, 1).
         Raises ValueError without attacks or without honest cases."""
@@ -63,16 +65,16 @@ class Curve:
 
     def recall(self, rate: float) -> float:
         """The true-positive rate at a false-positive rate."""
-        return recall_from(*self.rates(), rate)
+        return recall_from(*self.rates, rate)
 
     def area(self) -> float:
         """Below the curve; half is chance."""
-        fpr, tpr = self.rates()
+        fpr, tpr = self.rates
         return float(np.trapezoid(tpr, fpr))
 
     def pr_area(self, prevalence: float | None = None) -> float:
         """Average precision, at the benchmark's own share of attacks or at a stated one."""
-        fpr, tpr = self.rates()
+        fpr, tpr = self.rates
         share = float(self._attack.mean()) if prevalence is None else prevalence
         return float(np.sum(np.diff(tpr) * precision(tpr, fpr, share)[1:]))
 
