@@ -87,7 +87,7 @@ def test_recall_of_a_yes_or_no_scorer_is_that_of_a_coin_between_its_thresholds()
 
 def test_a_curve_without_attacks_is_refused() -> None:
     with pytest.raises(ValueError, match="attacks and honest"):
-        Curve(np.array([False, False]), np.array([0.1, 0.2])).rates
+        Curve(np.array([False, False]), np.array([0.1, 0.2])).area()
 
 
 def test_precision_at_a_prevalence() -> None:
