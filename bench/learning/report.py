@@ -37,6 +37,7 @@ def write_report(results: Results, folder: Path) -> None:
         [
             HEAD,
             *_setting(tracks),
+            *_not_run(parts),
             *goal_table(tracks, parts),
             *_tracks(tracks),
             *sections.held_out(parts),
@@ -54,22 +55,28 @@ def write_report(results: Results, folder: Path) -> None:
 
 
 def _setting(tracks: dict[str, Summary]) -> list[str]:
-    seeds = sorted({seed for track in tracks.values() for seed in track.document["seeds"]})
     lines = [
-        f"Python {platform.python_version()}, {os.cpu_count()} processors; seeds "
-        f"{', '.join(map(str, seeds))}. Intervals are the middle 95 % of {sections.ROUNDS_TOLD} "
+        f"Python {platform.python_version()}, {os.cpu_count()} processors. "
+        f"Intervals are the middle 95 % of {sections.ROUNDS_TOLD} "
         "bootstrap samples of whole repositories.",
         "",
-        "| track | what it is | history | honest pushes tried | attacks tried | from |",
-        "| --- | --- | ---: | ---: | ---: | --- |",
+        "| track | what it is | history | honest pushes tried | attacks tried | from | seeds |",
+        "| --- | --- | ---: | ---: | ---: | --- | --- |",
     ]
     for name, track in tracks.items():
         document: dict[str, Any] = track.document
         lines.append(
             f"| {name} | {sections.TRACKS[name]} | {document['events']:,} events "
-            f"| {document['honest']:,} | {track.attacks:,} | {document['starts'][:10]} |"
+            f"| {document['honest']:,} | {track.attacks:,} | {document['starts'][:10]} "
+            f"| {', '.join(map(str, document['seeds']))} |"
         )
     return [*lines, ""]
+
+
+def _not_run(parts: dict[str, Any]) -> list[str]:
+    """So that nobody takes an absent figure for a good one."""
+    missing = sorted(part for part, found in parts.items() if not found)
+    return [f"Parts that this run left out: {', '.join(missing)}.", ""] if missing else []
 
 
 def _tracks(tracks: dict[str, Summary]) -> list[str]:

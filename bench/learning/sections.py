@@ -168,9 +168,10 @@ def hard_cases(track: Summary) -> list[str]:
         refused = float(np.mean([row.score.refuses for row in rows]))
         abstained = float(np.mean([row.score.abstains for row in rows]))
         trust = float(np.median([row.score.trust for row in rows]))
+        shown = note.replace("|", "\\|")
         lines.append(
-            f"| {note} | {len(rows) // folds} | {percent(refused)} | {percent(abstained)} "
-            f"| {trust:.3f} |"
+            f"| {shown} | {len(rows) // folds} | {percent(refused)} "
+            f"| {percent(abstained)} | {trust:.3f} |"
         )
     return [*lines, ""]
 

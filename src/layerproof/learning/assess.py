@@ -7,6 +7,8 @@
 3. `untrusted`: even at its best, it is odder than the asked share of known-good images allows.
    `trusted`: even at its worst, it looks like them. Else, and where the history is too short for
    the asked rate, it abstains. So to leave a field out never moves away from abstaining.
+4. A part that should be there and was not learned, because the history was too short for it, is
+   unknown: nothing is trusted then.
 """
 
 from collections.abc import Sequence
@@ -35,6 +37,10 @@ class Assessor:
         self.window = window or Window(model.scores, said.window, said.alpha)
         self._context = Scorer(model.context) if model.context else None
         self._contents = Scorer(model.contents) if model.contents else None
+        asked = set(model.training.kinds)
+        self._whole = (
+            self._context is not None or asked.isdisjoint(feature.kind for feature in CONTEXT)
+        ) and (self._contents is not None or asked.isdisjoint(f.kind for f in CONTENTS))
 
     def assess(self, history: History, case: Case, *, explain: bool = True) -> Assessment:
         """From the history as it stands; nothing is changed."""
@@ -79,7 +85,7 @@ class Assessor:
             parts, rows = [Scored("contents", None, 1.0, 1.0, 0.0, 0.0)], ()
             explain = False
         worst = min(range(len(parts)), key=lambda at: parts[at].trust)
-        trust = parts[worst].trust
+        trust = parts[worst].trust if self._whole else 0.0
         best = min(part.best for part in parts)
         p, best_p, smallest, compared = self.window.p_range(group, trust, best)
         outcome = self._outcome(p, best_p, smallest)

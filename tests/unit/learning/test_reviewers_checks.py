@@ -5,11 +5,13 @@ from datetime import timedelta
 from functools import cache
 from random import Random
 
+import msgspec
 import pytest
 from tests.unit.learning.organisation import START, Organisation, Work
 from tests.unit.learning.world import BUILT, DEPS, UNTIL, world
 
 from layerproof.learning.assess import Assessor
+from layerproof.learning.conformal import Window
 from layerproof.learning.contents import contents_rows
 from layerproof.learning.context import context_row
 from layerproof.learning.features import CONTENTS, CONTEXT
@@ -193,6 +195,21 @@ def test_a_constant_model_decides_otherwise() -> None:
     its = [assessor.assess(here.history, here.case(e), explain=False).outcome for e in events]
     assert mine != its
     assert len({assessor.assess(here.history, here.case(e)).trust for e in events}) == 1
+
+
+@pytest.mark.parametrize("lost", [("context",), ("contents",), ("context", "contents")])
+def test_a_model_that_lacks_a_part_trusts_nothing_however_much_it_has_seen(
+    lost: tuple[str, ...],
+) -> None:
+    here = world()
+    half = msgspec.structs.replace(here.model.model, **dict.fromkeys(lost))
+    window = Window(half.scores, half.settings.window, half.settings.alpha)
+    for _ in range(500):  # a stream that looked well
+        window.add("", 1.0)
+    assessor = Assessor(half, "half", window)
+    found = assessor.assess(here.history, here.case(here.event()))
+    assert found.outcome is not Outcome.TRUSTED
+    assert found.trust == 0.0
 
 
 def replace_tree(tree: object) -> object:
