@@ -8,6 +8,8 @@
    one, so that a thousand requests cost a few looks.
 3. Of requests that ask the same at the same moment, one is worked out and all get the answer.
    Errors are not kept.
+4. What is kept is bounded in number and in bytes, questions included: whoever asks chooses how long
+   a question is.
 """
 
 import asyncio
@@ -30,7 +32,8 @@ from layerproof.report.documents import record_document
 from layerproof.server.service import Service
 
 MOST_KEPT = 50_000
-_MOST_BYTES = 256 << 20  # of answers that are kept
+_MOST_BYTES = 256 << 20  # of questions and answers that are kept
+_MOST_QUESTION = 4096  # bytes; a longer one is answered, and not remembered
 
 Stamp = tuple[Any, ...]
 
@@ -157,8 +160,21 @@ class Decisions:
             return
         answer = done.result()
         old = self._kept.pop(key, None)
-        self._bytes += len(answer.body) - (len(old[1].body) if old else 0)
+        if old is not None:
+            self._bytes -= _size(key, old[1])
+        if _length(key) > _MOST_QUESTION:
+            return
+        self._bytes += _size(key, answer)
         self._kept[key] = stamp, answer
         while len(self._kept) > MOST_KEPT or self._bytes > _MOST_BYTES:
-            _, (_, gone) = self._kept.popitem(last=False)
-            self._bytes -= len(gone.body)
+            of, (_, gone) = self._kept.popitem(last=False)
+            self._bytes -= _size(of, gone)
+
+
+def _size(key: object, answer: Answer) -> int:
+    return _length(key) + len(answer.body)
+
+
+def _length(key: object) -> int:
+    """In bytes, about: a request's body, or what a gate asks by."""
+    return len(key) if isinstance(key, bytes) else len(repr(key))
