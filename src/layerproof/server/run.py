@@ -33,6 +33,7 @@ from layerproof.errors import UsageError
 from layerproof.server import logs
 from layerproof.server.app import make_app
 from layerproof.server.auth import Verify
+from layerproof.server.connections import Connection
 from layerproof.server.decisions import Stamp
 from layerproof.server.metrics import Metrics
 from layerproof.server.service import Service, file_stamp, stamps
@@ -187,7 +188,9 @@ def trace(app: FastAPI) -> None:
 class Server(uvicorn.Server):
     """uvicorn, with a certificate that is read again when it changes."""
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    def __init__(
+        self, app: ASGIApp, settings: Settings, connection: type[Connection] = Connection
+    ) -> None:
         config = uvicorn.Config(
             app,
             log_config=None,
@@ -196,7 +199,8 @@ class Server(uvicorn.Server):
             proxy_headers=False,  # addresses are those of connections, nobody can claim another
             timeout_keep_alive=30,
             timeout_graceful_shutdown=_GRACE_SECONDS,
-            h11_max_incomplete_event_size=64 * 1024,
+            http=connection,
+            ws="none",
             backlog=BACKLOG,
         )
         config.load()
