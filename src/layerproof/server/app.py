@@ -177,7 +177,7 @@ class Surroundings:
             return
         started = time.perf_counter()
         identity = secrets.token_hex(8)
-        scope.setdefault("state", {})
+        scope.setdefault("state", {})["identity"] = identity
         body = _Body(scope, receive, self._held)
         answer = _Answer(send, identity, body)
         try:
