@@ -4,6 +4,7 @@
    at once. All processes share it.
 2. With one process, everything runs in this one. With more, this one watches: a process that ends
    is started again, less and less soon if it keeps ending.
+   So is the worker.
 3. SIGTERM and SIGINT end all of it in order: no new requests, those that run are answered, jobs
    that run wait again.
 4. Certificate and key are read again when they change; connections that exist stay.
@@ -19,6 +20,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -104,6 +106,12 @@ def serve(
         stop.set()
         if worker is not None:
             worker.join(_GRACE_SECONDS)
+
+
+def own_slots() -> int:
+    """How many jobs `serve` does at once: more than one, so that a registry which drips keeps no
+    other one waiting; not many, because each has a process."""
+    return min(max(os.cpu_count() or 1, 2), 4)
 
 
 def work(settings: Settings, config: ServiceConfig, slots: int) -> int:
@@ -350,14 +358,27 @@ class _Processes:
 def _worker_thread(
     settings: Settings, config: ServiceConfig, slots: int, stop: threading.Event
 ) -> threading.Thread:
-    def run() -> None:
+    def once() -> None:
         stores = wiring.open_stores(settings)
         try:
             run_worker(stores, settings, config, wiring.open_clock(), slots, stop)
-        except Exception:
-            logs.logger().exception("the worker ended")
-            raise
         finally:
             stores.close()
 
-    return threading.Thread(target=run, name="worker", daemon=True)
+    return threading.Thread(target=keep_working, args=(once, stop), name="worker", daemon=True)
+
+
+def keep_working(work: Callable[[], None], stop: threading.Event) -> None:
+    """Work until `stop` is set: a worker that ends before is started again, less and less soon if
+    it keeps ending. A service without one would take reports and do nothing about them."""
+    pause = 0.0
+    while not stop.is_set():
+        began = time.monotonic()
+        try:
+            work()
+        except Exception:
+            logs.logger().exception("the worker ended; it is started again")
+        if time.monotonic() - began > _SOUND_SECONDS:
+            pause = 0.0
+        stop.wait(pause)
+        pause = min(max(2 * pause, 0.5), _LONGEST_PAUSE)
