@@ -88,6 +88,7 @@ def make_app(
         version=__version__,
         docs_url=None,  # its page would load scripts from elsewhere
         redoc_url=None,
+        redirect_slashes=False,  # whither is what the caller's Host header says
         openapi_url=f"{PREFIX}/openapi.json",
         lifespan=lifespan,
     )

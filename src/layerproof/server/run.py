@@ -301,6 +301,8 @@ class _Processes:
         self._running: dict[int, tuple[subprocess.Popen[bytes], float]] = {}
         self._ended: dict[int, float] = {}
         self._stopping = False
+        # The kernel closes our end when we are gone; nobody else has it.
+        self._pipe, self._ours = os.pipe()
 
     def run(self) -> int:
         """Until a signal ends it."""
@@ -329,9 +331,10 @@ class _Processes:
         self._running[slot] = self._start(folder), time.monotonic()
 
     def _start(self, folder: str) -> subprocess.Popen[bytes]:
+        numbers = map(str, self._numbers)
         return subprocess.Popen(
-            [sys.executable, "-m", "layerproof.server.process", *map(str, self._numbers)],
-            pass_fds=self._numbers,
+            [sys.executable, "-m", "layerproof.server.process", str(self._pipe), *numbers],
+            pass_fds=[self._pipe, *self._numbers],
             env={
                 **os.environ,
                 "PROMETHEUS_MULTIPROC_DIR": folder,
@@ -376,7 +379,7 @@ def keep_working(work: Callable[[], None], stop: threading.Event) -> None:
         began = time.monotonic()
         try:
             work()
-        except Exception:
+        except Exception:  # noqa: BLE001  because it is started again
             logs.logger().exception("the worker ended; it is started again")
         if time.monotonic() - began > _SOUND_SECONDS:
             pause = 0.0

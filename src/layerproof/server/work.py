@@ -76,7 +76,7 @@ class Schedule:
                 self.once()
             except IndexUnavailableError:
                 pass  # it comes back, or /readyz says so
-            except Exception:
+            except Exception:  # noqa: BLE001  because it has to go on
                 logs.logger().exception("nothing was queued; it is tried again")
                 stop.wait(_AFTER_DEFECT_SECONDS)
             stop.wait(_LOOK_SECONDS)

@@ -111,7 +111,7 @@ class SqlQueue:
                 busy = worker.once()
             except IndexUnavailableError:
                 pass  # a disk that is full now has room later
-            except Exception:  # else this slot would be gone, and nobody would know
+            except Exception:  # noqa: BLE001  because else a slot would be gone, and nobody knew
                 _log.exception("a slot for jobs failed, and goes on")
             if not busy and not stop.is_set():
                 with self._more:
