@@ -12,6 +12,7 @@
 
 import asyncio
 import os
+import resource
 import signal
 import socket
 import ssl
@@ -21,6 +22,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -43,6 +45,7 @@ from layerproof.server.work import run_worker
 from layerproof.service_config import ServiceConfig
 
 BACKLOG = 2048
+MOST_DESCRIPTORS = 65_536
 _GRACE_SECONDS = 20
 _LOOK_SECONDS = 1.0
 _SOUND_SECONDS = 10.0  # whoever lived so long did not fail at its start
@@ -74,6 +77,15 @@ def bind(listen: str) -> list[socket.socket]:
     return bound
 
 
+def raise_descriptors() -> None:
+    """Each connection takes one: as many as the system allows, up to MOST_DESCRIPTORS."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MOST_DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def _bound(family: int, kind: int, protocol: int, address: object) -> socket.socket:
     found = socket.socket(family, kind, protocol)
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -94,6 +106,7 @@ def serve(
     log_json: bool,
 ) -> int:
     """Until a signal ends it; the exit code. `slots`: jobs at once, 0 for none here."""
+    raise_descriptors()
     stop = threading.Event()
     worker = _worker_thread(settings, config, slots, stop) if slots else None
     if worker is not None:

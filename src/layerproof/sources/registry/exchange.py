@@ -2,8 +2,8 @@
 
 1. What was granted before is sent along; a 401 of the registry itself is answered once.
 2. Redirects are followed a few times, never from https to http, nor from elsewhere to this machine.
-   The Authorization header goes to the registry's own origin only, and not any more once the way has left it (signed addresses of
-   storage services carry their own right, and must not see ours).
+   The Authorization header goes to the registry's own origin only, and not any more once the way
+   has left it (signed addresses of storage services carry their own right, and must not see ours).
 3. 429, 502, 503, 504 and broken connections are tried again, after the time that Retry-After
    names (RFC 9110 section 10.2.3) or a growing pause; both are bounded. A host that is unknown,
    refuses connections or has no valid certificate is final at once.
