@@ -9,7 +9,8 @@
 3. Of requests that ask the same at the same moment, one is worked out and all get the answer.
    Errors are not kept.
 4. What is kept is bounded in number and in bytes, questions included: whoever asks chooses how long
-   a question is.
+   a question is. So is what one caller makes the index keep, by asking about ever other places:
+   beyond that, answers are as good, and their records are not in the index.
 """
 
 import asyncio
@@ -29,11 +30,14 @@ from layerproof.model.facts import Context
 from layerproof.model.gate import Answer as GateAnswer
 from layerproof.model.image import Image, Platform
 from layerproof.report.documents import record_document
+from layerproof.server.auth import Buckets
 from layerproof.server.service import Service
 
 MOST_KEPT = 50_000
 _MOST_BYTES = 256 << 20  # of questions and answers that are kept
 _MOST_QUESTION = 4096  # bytes; a longer one is answered, and not remembered
+_RECORDS_AT_ONCE = 5000  # by one caller, for the index to keep
+_RECORDS_PER_SECOND = 5.0
 
 Stamp = tuple[Any, ...]
 
@@ -95,11 +99,13 @@ class Decisions:
         self._kept: OrderedDict[object, tuple[Stamp, Answer]] = OrderedDict()
         self._bytes = 0
         self._making: dict[object, asyncio.Future[Answer]] = {}
+        self._records = Buckets(_RECORDS_PER_SECOND, _RECORDS_AT_ONCE)
 
     async def answer(
-        self, key: object, stamp: Stamp, now: datetime, ask: Callable[[], Asked]
+        self, key: object, stamp: Stamp, now: datetime, ask: Callable[[], Asked], by: str = ""
     ) -> Answer:
-        """The answer to the question of this key. Raises LayerproofError, and what `ask` does."""
+        """The answer to the question of this key. `by`: a caller whose records have a bound. Raises
+        LayerproofError, and what `ask` does."""
         kept = self._kept.get(key)
         if kept is not None and kept[0] == stamp and kept[1].holds(now):
             self._kept.move_to_end(key)
@@ -107,7 +113,10 @@ class Decisions:
         making = self._making.get((key, stamp))
         if making is None:
             loop = asyncio.get_running_loop()
-            making = asyncio.ensure_future(loop.run_in_executor(self._threads, self._made, ask()))
+            asked, keep = ask(), not by or not self._records.take(by)
+            making = asyncio.ensure_future(
+                loop.run_in_executor(self._threads, self._made, asked, keep)
+            )
             self._making[key, stamp] = making
             making.add_done_callback(lambda done: self._keep(key, stamp, done))
         return await asyncio.shield(making)
@@ -116,7 +125,7 @@ class Decisions:
         """End the threads."""
         self._threads.shutdown()
 
-    def _made(self, asked: Asked) -> Answer:
+    def _made(self, asked: Asked, keep: bool) -> Answer:
         service = self._service
         index = service.stores.index
         image = self._known(asked)
@@ -129,6 +138,7 @@ class Decisions:
             service.analysers,
             context=asked.context,
             advisories=service.advisories(),
+            keep=keep,
         )
         body = json.dumps(record_document(record)).encode()  # msgspec knows no kinds of text
         return Answer(

@@ -14,7 +14,7 @@ from layerproof.engine.access import revoke
 from layerproof.engine.intake import Accepted
 from layerproof.model.access import AccessToken, Role
 from layerproof.model.event import Event, EventKind
-from layerproof.server.auth import Gatekeeper
+from layerproof.server.auth import Buckets, Gatekeeper
 from layerproof.server.intake import Batches
 from layerproof.server.problems import Problem
 from layerproof.wiring import SystemClock
@@ -52,6 +52,21 @@ def test_a_question_padded_to_a_megabyte_is_answered_and_not_remembered(
     client.post("/api/v1/decisions", headers=headers, content=plain)
     assert decisions._bytes == sum(len(k) + len(a.body) for k, (_, a) in decisions._kept.items())
     assert len(decisions._kept) == 1
+
+
+def test_a_viewer_who_asks_about_ever_other_places_does_not_fill_the_index(
+    world: World, client: TestClient
+) -> None:
+    headers, known = world.headers(Role.VIEWER), known_image(world)
+    world.app.state.decisions._records = Buckets(0.001, 2)
+    decided = set()
+    for number in range(6):
+        body = {"image": known, "namespace": f"n{number}"}
+        answer = client.post("/api/v1/decisions", headers=headers, json=body)
+        assert answer.status_code == 200
+        decided.add(answer.json()["decision"])
+    assert len(decided) == 1
+    assert len(world.index.verdicts_page(10).items) == 2
 
 
 def test_bodies_of_all_requests_together_are_bounded_and_forgotten(
