@@ -25,7 +25,7 @@ from layerproof.store.sqlite_sql import HEAD, REVISIONS
 
 _MIGRATING = 0x4C507267  # advisory lock of whoever migrates
 _CONNECT_SECONDS = 10
-_LIMITS: Mapping[str, object] = {
+_LIMITS: Mapping[str, str | int] = {
     "connect_timeout": _CONNECT_SECONDS,
     "keepalives_idle": 30,
     "keepalives_interval": 10,
@@ -55,7 +55,7 @@ def engine_of(url: str, *, pool_size: int = 5) -> Engine:
     )
 
 
-def limits(url: URL) -> dict[str, object]:
+def limits(url: URL) -> dict[str, str | int]:
     """How long a connection waits for what, by libpq's names; what the URL says itself stays."""
     return {name: value for name, value in _LIMITS.items() if name not in url.query}
 
