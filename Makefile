@@ -5,6 +5,7 @@
 #   make lint    ruff and mypy
 #   make e2e-kubernetes  the Kubernetes gate before a real kube-apiserver, which it builds (Go)
 #   make bench   the benchmark beside Syft, on images built here (minutes, some 20 GB of disk)
+#   make bench-learning  learned trust against its baselines (an hour; BENCH_ARGS=--quick: minutes)
 #   make clean   remove what the others made
 
 PYTHON ?= python3
@@ -13,7 +14,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 BENCH_STAMP := $(VENV)/.installed-bench
 
-.PHONY: run test lint bench lock clean e2e-kubernetes
+.PHONY: run test lint bench bench-learning lock clean e2e-kubernetes
 
 run: $(STAMP)
 	@$(BIN)/layerproof demo
@@ -42,6 +43,11 @@ bench: $(BENCH_STAMP)
 	$(BIN)/python bench/service.py $(filter --write-docs,$(BENCH_ARGS))
 	$(BIN)/python bench/scale.py $(filter --write-docs,$(BENCH_ARGS))
 	$(BIN)/python bench/admission.py $(filter --write-docs,$(BENCH_ARGS))
+	$(BIN)/python bench/gates.py $(filter --write-docs,$(BENCH_ARGS))
+
+bench-learning: $(STAMP)
+	@scripts/setup-system.sh
+	$(BIN)/python bench/learn.py $(BENCH_ARGS)
 
 $(STAMP): pyproject.toml requirements.lock scripts/setup-venv.sh
 	@PYTHON="$(PYTHON)" scripts/setup-venv.sh $(VENV) requirements.lock

@@ -238,7 +238,8 @@ def write_reviews(folder: Path, image: str) -> dict[str, Path]:
     found = {}
     for what, (name, namespace) in wanted.items():
         found[what] = folder / f"{what.replace(' ', '-')}.json"
-        found[what].write_text(json.dumps(review(name, namespace)))
+        # As compact as the API server writes it.
+        found[what].write_text(json.dumps(review(name, namespace), separators=(",", ":")))
     return found
 
 

@@ -12,6 +12,7 @@ import json
 import sys
 import time
 from pathlib import Path
+from typing import cast
 
 import uvloop
 
@@ -31,8 +32,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The first request."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by its type
         self._next()
 
     def data_received(self, data: bytes) -> None:

@@ -38,7 +38,13 @@ GOAL_P99 = 20.0  # ms
 CONNECTIONS = 16
 COLD = 200  # images
 GONE = 64  # requests while there is no index
-INTRO = "Made by `python bench/gates.py --write-docs`; see it for what is measured."
+INTRO = """## The Docker gate
+
+`layerproof gate docker serve` on SQLite; load, gate and an engine that only answers about names
+share the processors. The no-op is a plugin of the same HTTP server that reads a request and allows
+it. Hot: the verdict is kept, the state of the index and the engine's word about the name are asked
+every time. Cold: each image for the first time. Index gone: the file is no database any more.
+"""
 
 
 @dataclass(frozen=True, slots=True)

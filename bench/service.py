@@ -191,6 +191,8 @@ def run_wrk(url: str, script: str, folder: Path, seconds: int, connections: int,
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency"]
     command += ["-s", str(file), url]
     report = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    if "99%" not in report:
+        raise RuntimeError(f"wrk measured nothing: {report}")
     spent = _cpu(pid) - before
     count = int(_number(r"(\d+) requests in", report))
     return Load(
@@ -217,8 +219,10 @@ def _number(pattern: str, report: str, default: str = "") -> str:
 
 
 def _milliseconds(text: str) -> float:
-    value, unit = re.fullmatch(r"([0-9.]+)(us|ms|s)", text).groups()  # type: ignore[union-attr]
-    return float(value) * {"us": 0.001, "ms": 1.0, "s": 1000.0}[unit]
+    found = re.fullmatch(r"([0-9.]+)(us|ms|s|m)", text)
+    if found is None:
+        raise ValueError(f"wrk says no time: {text!r}")
+    return float(found[1]) * {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60_000.0}[found[2]]
 
 
 def _cpu(pid: int) -> float:

@@ -10,6 +10,7 @@ import pwd
 import shutil
 import subprocess
 import tempfile
+import time
 from functools import cache
 from glob import glob
 from itertools import count
@@ -72,6 +73,19 @@ def crash(folder: Path) -> None:
     options = f"-k {folder} -c listen_addresses= -c max_connections=200"
     _run(user, ["pg_ctl", "-D", f"{folder}/data", "-o", options, "-l", f"{folder}/log", "-w",
                 "start"])  # fmt: skip
+    _until_it_answers(folder)
+
+
+def _until_it_answers(folder: Path) -> None:
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            _execute(folder, "SELECT 1")
+            return
+        except psycopg.OperationalError:  # it recovers still
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
 
 
 def _execute(folder: Path, statement: str) -> None:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from layerproof.policy.model import Policy
     from layerproof.service_config import ServiceConfig
     from layerproof.service_notify import Told
+    from layerproof.sources.docker_async import AsyncEngine
     from layerproof.sources.docker_engine import Engine
     from layerproof.sources.registry.catalog import RegistryCatalog
     from layerproof.sources.registry.docker_config import DockerConfig
@@ -357,6 +358,16 @@ def open_engine(environ: Mapping[str, str], settings: Settings, *, timeout: floa
     from layerproof.sources.docker_engine import Engine, docker_host
 
     return Engine(docker_host(environ), settings.limits, timeout)
+
+
+def open_async_engine(
+    environ: Mapping[str, str], settings: Settings, *, timeout: float
+) -> AsyncEngine:
+    """The same for the gate's event loop. Raises UsageError."""
+    from layerproof.sources.docker_async import AsyncEngine
+    from layerproof.sources.docker_engine import docker_host
+
+    return AsyncEngine(docker_host(environ), settings.limits, timeout)
 
 
 def open_notifiers(config: ServiceConfig) -> list[tuple[Notifier, Urgency]]:

@@ -614,6 +614,17 @@ def test_cached_values_come_back_and_are_replaced(index: Index) -> None:
     assert index.cached("policy:2") == b""
 
 
+def test_what_was_learned_is_kept_and_makes_another_state(index: Index) -> None:
+    before = index.state()
+    index.put_learned("champion", b"one")
+    assert index.cached("learned champion") == b"one"
+    assert index.state() != before
+    middle = index.state()
+    index.put_learned("champion", b"two")
+    assert index.cached("learned champion") == b"two"
+    assert index.state() not in (before, middle)
+
+
 # --- closing -----------------------------------------------------------------------------------
 
 

@@ -27,7 +27,7 @@ GOOD, EVIL, LIST = "team/good", "team/evil", "team/list"
 
 def images() -> dict[str, BuiltImage | BuiltIndex]:
     """A trusted image, one that nobody vouches for, and an index of both."""
-    good = build([{"etc/motd": "hello\n", "usr/bin/app": os.urandom(3 << 20)}])
+    good = build([{"etc/motd": b"hello\n", "usr/bin/app": os.urandom(3 << 20)}])
     evil = build([{"tmp/miner": os.urandom(1 << 20)}])
     return {"good": good, "evil": evil, "list": index(good)}
 

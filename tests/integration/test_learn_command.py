@@ -4,16 +4,19 @@ import json
 import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+import jsonschema
 import pytest
 from tests.unit.learning.organisation import REGISTRY, START, Organisation
 
 from layerproof.cli.main import run
 from layerproof.model.event import Event
+from layerproof.report.output_schema import output_schema
 from layerproof.store.index import SqlIndex
 from layerproof.store.sqlite import SqliteExecutor
 
-DAYS = 60
+DAYS = 110
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +67,7 @@ def test_from_training_to_a_suggestion_that_somebody_approves(
     assert "in the shadow" in said
     assert "What it cannot do" in card.read_text()
     status = json.loads(learn(index, capsys, "status", "--output", "json"))
+    _check_schema(status)
     assert status["champion"] is None
     assert status["challenger"]["model"].startswith("sha256:")
     learn(index, capsys, "promote", "--by", "alice", "--despite", "a test")
@@ -78,6 +82,7 @@ def test_from_training_to_a_suggestion_that_somebody_approves(
     document = json.loads(
         learn(index, capsys, "explain", image.reference, "--offline", "--output", "json")
     )
+    _check_schema(document)
     for part in document["parts"]:
         total = part["constant"] + sum(c["contribution"] for c in part["contributions"])
         assert total == pytest.approx(part["raw"], abs=1e-6)
@@ -98,10 +103,17 @@ def test_from_training_to_a_suggestion_that_somebody_approves(
 
 def json_lines(
     index: Path, capsys: pytest.CaptureFixture[str], *arguments: str
-) -> list[dict[str, str]]:
-    return [
-        json.loads(line) for line in learn(index, capsys, *arguments, "-o", "json").splitlines()
-    ]
+) -> list[dict[str, Any]]:
+    said = learn(index, capsys, *arguments, "-o", "json")
+    found = [json.loads(line) for line in said.splitlines()]
+    for document in found:
+        _check_schema(document)
+    return found
+
+
+def _check_schema(document: dict[str, Any]) -> None:
+    one = {**output_schema(), "oneOf": [{"$ref": f"#/$defs/{document['kind']}"}]}
+    jsonschema.validate(document, one)
 
 
 def test_a_model_travels_signed_and_only_so(
@@ -134,3 +146,13 @@ def test_evaluate_tells_rates_and_changes_nothing(
     index: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert "called untrusted" in learn(index, capsys, "evaluate")
+    (document,) = json_lines(index, capsys, "evaluate")
+    assert document["kind"] == "LearnedEvaluation"
+
+
+def test_training_for_a_program_gives_the_card(
+    index: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (card,) = json_lines(index, capsys, "train", "--rate", "0.04")
+    assert card["kind"] == "LearnedModel"
+    assert card["limits"]

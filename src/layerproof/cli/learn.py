@@ -12,8 +12,6 @@ from layerproof.cli.app import App, offline_option, platform_option, shared, use
 from layerproof.errors import UsageError
 
 if TYPE_CHECKING:
-    from layerproof.engine.ports import Index
-    from layerproof.engine.shadow import Shadow
     from layerproof.training.options import TrainingOptions
 
 
@@ -69,7 +67,9 @@ def train(
     if card is not None:
         card.write_text("\n".join(card_lines(document)) + "\n", encoding="utf-8")
     if app.json:
-        app.emit([_document("LearnedModel", document)])
+        from layerproof.report.learned import model_document
+
+        app.emit([model_document(document)])
     elif not app.quiet:
         for line in card_lines(document):
             click.echo(line)
@@ -101,11 +101,20 @@ def evaluate(app: App, seed: int, until: str | None, ablations: bool) -> int:
     for name, kinds in asked:
         _say(app, f"{name} …")
         found = backtest(app.index, moment, seed=seed, kinds=kinds)
+        if found is None and name == "everything":
+            raise UsageError(
+                "there is not enough history to learn from",
+                where="learn evaluate",
+                remedy="let registries report pushes first: layerproof events import, or the"
+                " service",
+            )
         if found is None:
-            click.echo(f"{name}: too few pushes, or nothing to learn from")
+            click.echo(f"{name}: nothing to learn from", err=app.json)
             continue
         if app.json:
-            app.emit([_document("LearnedEvaluation", {
+            from layerproof.report.learned import evaluation_document
+
+            app.emit([evaluation_document({
                 "features": name, "pushes": found.pushes, "realisedRate": found.realised,
                 "recallOfSwapped": found.swapped, "abstained": found.abstained,
                 "scoringMilliseconds": found.milliseconds[1],
@@ -160,19 +169,24 @@ def status(app: App, shows_card: bool) -> int:
     """
     from layerproof.engine.learned import CHALLENGER, CHAMPION, PREVIOUS, pointer
     from layerproof.engine.promotion import card_of
+    from layerproof.engine.shadow import walk_models
     from layerproof.engine.suggestions import suggestions
+    from layerproof.report.learned import shadow_lines, shadow_table
+    from layerproof.wiring import open_clock
 
     roles = {role: pointer(app.index, role) for role in (CHAMPION, CHALLENGER, PREVIOUS)}
-    shadows = _walk(app)
+    shadows = walk_models(app.index, open_clock().now())
     document: dict[str, Any] = {
         role: None if found is None else {"model": found.model, "since": found.at, "by": found.by}
         for role, found in roles.items()
     }
-    document["sinceTraining"] = {role: _shadow(shadow) for role, shadow in shadows.items()}
+    document["sinceTraining"] = {role: shadow_table(shadow) for role, shadow in shadows.items()}
     waiting = sum(item.state == "waiting" for item in suggestions(app.index))
     document["suggestionsWaiting"] = waiting
     if app.json:
-        app.emit([_document("LearnedStatus", document)])
+        from layerproof.report.learned import status_document
+
+        app.emit([status_document(document)])
         return 0
     if roles[CHAMPION] is None:
         click.echo("no model is in use: learned trust abstains, whatever is asked")
@@ -180,7 +194,7 @@ def status(app: App, shows_card: bool) -> int:
         if found is not None:
             click.echo(f"{role}: {found.model[:19]} since {found.at[:16]} by {found.by}")
         if role in shadows:
-            for line in _shadow_lines(shadows[role]):
+            for line in shadow_lines(shadows[role]):
                 click.echo(f"  {line}")
     click.echo(f"suggestions waiting: {waiting}")
     champion = roles[CHAMPION]
@@ -201,11 +215,12 @@ def refresh(app: App) -> int:
     """
     from layerproof.engine.learned import CHAMPION
     from layerproof.engine.promotion import refresh as keep
+    from layerproof.engine.shadow import walk_models
     from layerproof.engine.suggestions import suggest
     from layerproof.learning.snapshot import write_history
     from layerproof.wiring import open_clock
 
-    shadows = _walk(app)
+    shadows = walk_models(app.index, open_clock().now())
     if not shadows:
         raise UsageError("there is no model", remedy="train one: layerproof learn train")
     for role, shadow in shadows.items():
@@ -320,7 +335,9 @@ def suggestions(app: App, everything: bool) -> int:
     if app.json:
         import msgspec
 
-        app.emit(_document("Suggestion", msgspec.to_builtins(item)) for item in found)
+        from layerproof.report.learned import suggestion_document
+
+        app.emit(suggestion_document(msgspec.to_builtins(item)) for item in found)
         return 0
     for item in found:
         click.echo(
@@ -367,63 +384,6 @@ def dismiss(app: App, suggestion: str, reason: str, by: str) -> int:
 
 
 # --- pieces --------------------------------------------------------------------------------------
-
-
-def _walk(app: App) -> dict[str, Shadow]:
-    from layerproof.engine.learned import CHALLENGER, CHAMPION
-    from layerproof.engine.shadow import walk_beside
-    from layerproof.wiring import open_clock
-
-    models = {
-        role: found
-        for role in (CHAMPION, CHALLENGER)
-        if (found := _model(app.index, role)) is not None
-    }
-    return walk_beside(app.index, models, open_clock().now()) if models else {}
-
-
-def _model(index: Index, role: str) -> Any:
-    from layerproof.engine.learned import pointer
-    from layerproof.learning.model import known_model
-
-    found = pointer(index, role)
-    data = index.cached(f"learned model {found.model}") if found else None
-    return (known_model(data), found.model) if found and data else None
-
-
-def _shadow(shadow: Shadow) -> dict[str, Any]:
-    return {
-        "outcomes": dict(shadow.outcomes),
-        "quarters": {
-            name: {"pushes": count, "calledUntrusted": called}
-            for name, (count, called) in shadow.quarters.items()
-        },
-        "confirmedLater": {"pushes": shadow.vouched[0], "calledUntrusted": shadow.vouched[1]},
-        "nominalRate": shadow.rolling.assessor.model.settings.alpha,
-        "drift": shadow.drift(),
-    }
-
-
-def _shadow_lines(shadow: Shadow) -> list[str]:
-    alpha = shadow.rolling.assessor.model.settings.alpha
-    lines = [
-        f"{name}: {called} of {count} undisputed pushes called untrusted "
-        f"({called / count:.2%}; asked for {alpha:.2%})"
-        for name, (count, called) in shadow.quarters.items()
-    ]
-    all_, called = shadow.vouched
-    if all_:
-        lines.append(f"of {all_} that somebody vouched for, {called} were called untrusted")
-    drift = sorted(shadow.drift().items(), key=lambda item: -item[1])[:5]
-    if drift:
-        lines.append("drift: " + ", ".join(f"{name} {value:.2f}" for name, value in drift))
-    return lines or ["no push since it was trained"]
-
-
-def _document(kind: str, keys: dict[str, Any]) -> dict[str, Any]:
-    from layerproof.report.documents import API_VERSION
-
-    return {"apiVersion": API_VERSION, "kind": kind, **keys}
 
 
 def _options(rate: float, maturity_days: int) -> TrainingOptions:

@@ -10,6 +10,7 @@
 """
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from layerproof.errors import LayerproofError
@@ -48,7 +49,12 @@ def top_of(told: Mapping[str, Any], where: str) -> ChainId | None:
     layers = root.get("Layers") if isinstance(root, dict) else None
     if not isinstance(layers, list) or not layers:
         return None
-    return list(chain_ids(DiffId.parse(layer, where=where) for layer in layers))[-1]
+    return _top(tuple(DiffId.parse(layer, where=where) for layer in layers))
+
+
+@lru_cache(1024)
+def _top(diff_ids: tuple[DiffId, ...]) -> ChainId:
+    return list(chain_ids(diff_ids))[-1]
 
 
 def references_of(repo_digests: object, name: str) -> Sequence[str]:

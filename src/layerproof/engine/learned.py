@@ -7,7 +7,9 @@
 3. The occasion is the first push of the image into the repository that it is asked for; failing
    that, its first known push anywhere. Nobody is known to have pushed it: then that is missing, and
    the model abstains unless it is bad even at its best.
-4. Loaded once per process and champion; a lock, because a history moves forward when it is read.
+4. Pending events of the history ripen by themselves for as long as the days of maturity; a history
+   that is older than that says nothing, and the model abstains.
+5. Loaded once per process and champion; a lock, because a history moves forward when it is read.
 """
 
 import threading
@@ -50,6 +52,7 @@ class Loaded:
     def __init__(self, assessor: Assessor, history: History) -> None:
         self.assessor = assessor
         self.history = history
+        self.as_of = datetime.fromtimestamp(history.now, UTC)
         self._lock = threading.Lock()
 
     def assess(self, case: Case, now: datetime, *, explain: bool = True) -> Assessment:
@@ -100,6 +103,9 @@ def learned_facts(index: Index, image: Image, now: datetime) -> LearnedFacts:
         return LearnedFacts(None, error.message)
     if loaded is None:
         return LearnedFacts(None, _NO_MODEL)
+    old = (now - loaded.as_of).days
+    if old > loaded.assessor.model.settings.maturity_days:
+        return LearnedFacts(None, f"its history is {old} days old; layerproof learn refresh")
     case = case_of(index, image, now)
     return LearnedFacts(loaded.assess(case, now), holds_until=tomorrow)
 

@@ -11,18 +11,21 @@ from datetime import datetime, timedelta
 from math import log
 
 from layerproof.engine.cases import CaseReader, Judgement, timeline
+from layerproof.engine.learned import CHALLENGER, CHAMPION, pointer
 from layerproof.engine.ports import Index
 from layerproof.learning.assess import Assessor
 from layerproof.learning.contents import contents_rows
 from layerproof.learning.context import context_row
 from layerproof.learning.features import CONTENTS, CONTEXT
 from layerproof.learning.history import Case, History
-from layerproof.learning.model import Model
+from layerproof.learning.model import Model, known_model
 from layerproof.learning.rolling import Rolling
 from layerproof.model.event import EventKind
 from layerproof.model.learned import Assessment, Outcome
 
-_MOST_SUGGESTED = 200
+_MOST_KEPT = 200
+_OLDEST_DAYS = 90  # before that, older pushes are not suggested
+STOOD_DAYS = 14  # how long an image must have stood to be suggested
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +42,12 @@ class Shadow:
 
     rolling: Rolling
     since: datetime
+    stood_before: datetime
     outcomes: Counter[str] = field(default_factory=Counter)
     quarters: dict[str, list[int]] = field(default_factory=dict)  # pushes, called untrusted
     vouched: list[int] = field(default_factory=lambda: [0, 0])  # confirmed later: all, called
     recent: dict[str, Counter[int]] = field(default_factory=dict)
-    last: dict[str, Said] = field(default_factory=dict)  # by repository
+    last: dict[str, Said] = field(default_factory=dict)  # by repository, the newest that stood
 
     def drift(self) -> dict[str, float]:
         """By feature, the population stability index of recent pushes against those of training:
@@ -64,6 +68,7 @@ def walk_beside(
         role: Shadow(
             Rolling(Assessor(model, digest), History(model.settings.maturity_days)),
             datetime.fromisoformat(model.training.until),
+            until - timedelta(days=STOOD_DAYS),
         )
         for role, (model, digest) in models.items()
     }
@@ -86,6 +91,17 @@ def walk_beside(
     return shadows
 
 
+def walk_models(index: Index, now: datetime) -> dict[str, Shadow]:
+    """The champion and the challenger, as far as there are any. Raises ModelError."""
+    models = {}
+    for role in (CHAMPION, CHALLENGER):
+        found = pointer(index, role)
+        data = index.cached(f"learned model {found.model}") if found else None
+        if found is not None and data is not None:
+            models[role] = (known_model(data), found.model)
+    return walk_beside(index, models, now) if models else {}
+
+
 def _watch(
     shadow: Shadow,
     case: Case,
@@ -96,9 +112,15 @@ def _watch(
 ) -> None:
     rolling, occasion = shadow.rolling, case.occasion
     said = None
-    scores = occasion.kind is EventKind.PUSH and occasion.at >= shadow.since
-    if scores:
+    is_push = occasion.kind is EventKind.PUSH
+    scores = is_push and occasion.at >= shadow.since
+    oldest = shadow.stood_before - timedelta(days=_OLDEST_DAYS)
+    stood = is_push and oldest <= occasion.at <= shadow.stood_before
+    if scores or stood:
         said = rolling.score(case)
+    if said is not None and stood:
+        _keep(shadow, case, said)
+    if said is not None and scores:
         _count(shadow, case, said, trusted, denied)
         if is_recent:
             _remember(shadow, case)
@@ -120,8 +142,14 @@ def _count(
     if digest in trusted:
         shadow.vouched[0] += 1
         shadow.vouched[1] += called
-    if len(shadow.last) < _MOST_SUGGESTED or occasion.repository in shadow.last:
-        shadow.last[f"{occasion.registry}/{occasion.repository}"] = Said(case, said)
+
+
+def _keep(shadow: Shadow, case: Case, said: Assessment) -> None:
+    """The newest push of each repository that stood long enough, but not for ages."""
+    occasion = case.occasion
+    name = f"{occasion.registry}/{occasion.repository}"
+    if len(shadow.last) < _MOST_KEPT or name in shadow.last:
+        shadow.last[name] = Said(case, said)
 
 
 def _remember(shadow: Shadow, case: Case) -> None:

@@ -1,12 +1,12 @@
 """Images that might be declared trusted: a queue for people. Nothing promotes itself.
 
-An image is suggested if the model in use calls it trusted, it has stood undisputed for `MIN_DAYS`,
-others than its pusher pull it, and no active trust covers it. Only the newest image of a repository
-is. Who approves a suggestion declares trust, with a reason, as by `trust add`; who dismisses one is
-not asked about that image again.
+An image is suggested if the model in use calls it trusted, it has stood undisputed for
+`STOOD_DAYS`, others than its pusher pull it, and no active trust covers it. Only the newest one of
+a repository is. Who approves a suggestion declares trust, with a reason, as by `trust add`; who
+dismisses one is not asked about that image again.
 """
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import msgspec
 
@@ -19,7 +19,6 @@ from layerproof.model.digest import Digest
 from layerproof.model.learned import Outcome
 from layerproof.model.trust import TrustRecord
 
-MIN_DAYS = 14
 MIN_PULLERS = 2
 _KEY = "suggestions"
 
@@ -88,8 +87,6 @@ def _suggestion(index: Index, shadow: Shadow, said: Said, now: datetime) -> Sugg
     digest = occasion.manifest_digest
     history = shadow.rolling.history
     if found.outcome is not Outcome.TRUSTED or digest is None or digest in history.disputed:
-        return None
-    if now - occasion.at < timedelta(days=MIN_DAYS):
         return None
     pullers = history.pullers.others(repository_of(occasion), account_of(occasion))
     if pullers < MIN_PULLERS:

@@ -1,1 +1,1 @@
-"""Learned trust: what a trusted image looks like here (docs/adr/0016-learned-trust.md)."""
+"""Learned trust: what a trusted image looks like here (docs/adr/0017-learned-trust.md)."""

@@ -4,7 +4,7 @@ What can be rented (country, hour) is bounded by the pusher's own counted days, 
 without these it is 0, whatever the country.
 """
 
-from layerproof.learning.features import CONTEXT, Row, best, bucket, worst
+from layerproof.learning.features import CONTEXT, TOP, Row, best, bucket, worst
 from layerproof.learning.history import (
     DAY,
     History,
@@ -95,9 +95,7 @@ def _values(history: History, occasion: Occasion) -> tuple[int, ...]:
         "repository-quiet": bucket(_weeks(days.last(f"r\0{repository}"), day)),
         "layers-here": bucket(here),
         "layers-known": bucket(known),
-        "layer-repositories": bucket(
-            sum(history.trusts(r) for r in history.layer_repositories.of(base))
-        ),
+        "layer-repositories": _holders(history, base),
         "pusher-repositories": bucket(_trusted(history, account, repository)),
         "co-repositories": bucket(_shared(history, account, repository)),
         "country-pusher": bucket(count(f"ac\0{account}\0{country}")),
@@ -135,17 +133,25 @@ def _strays(history: History, account: str, repository: str, at: float) -> int:
 
 
 def _lowest_known(history: History, occasion: Occasion, repository: str) -> tuple[int, int]:
-    """How many of the lowest layers are known from here, and from any trusted repository."""
+    """How many of the lowest layers are known from here, and from anywhere. A layer that somebody
+    vouched for is known everywhere."""
 
     here = known = 0
     for position, chain in enumerate(occasion.chain_ids[:64]):
-        places = history.layer_repositories.of(chain)
-        if not places:
+        vouched = number(chain) in history.vouched
+        if not vouched and not history.layer_repositories.of(chain):
             break
-        if number(f"{repository}\0{chain}") in history.layers_here:
+        if vouched or number(f"{repository}\0{chain}") in history.layers_here:
             here = position + 1
         known = position + 1
     return here, known
+
+
+def _holders(history: History, base: str) -> int:
+    """The feature's value: trusted repositories that hold the lowest layer."""
+    if number(base) in history.vouched:
+        return TOP
+    return bucket(sum(history.trusts(r) for r in history.layer_repositories.of(base)))
 
 
 def _trusted(history: History, account: str, repository: str) -> int:

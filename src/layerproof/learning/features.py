@@ -10,16 +10,15 @@
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from hashlib import sha256
+from typing import NamedTuple
 
 from layerproof.model.learned import Control, Kind
 
 TOP = 7  # of a count: `bucket` of 33 and more
 
 
-@dataclass(frozen=True, slots=True)
-class Feature:
+class Feature(NamedTuple):
     """One column. `words` has `{}` for what the value stands for."""
 
     name: str
@@ -118,8 +117,7 @@ CONTENTS: tuple[Feature, ...] = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One row of features: with what is unknown at its worst, and at its best. The same object
     twice where everything is known."""
 

@@ -11,8 +11,8 @@
 
 import heapq
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from layerproof.learning.names import Neighbours, shape
 from layerproof.learning.profile import Profile
@@ -26,8 +26,7 @@ MOST_LAYERS = 128  # lowest layers of an image that are remembered
 HOURS = 3  # length of a part of the day
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
+class Case(NamedTuple):
     """An occasion with what is known of the image. `profiles`: one per layer, None where a layer is
     not indexed; () when nothing is known of the contents."""
 
@@ -36,13 +35,12 @@ class Case:
     config: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Pending:
-    """A case that does not count yet."""
+class Pending(NamedTuple):
+    """A case that does not count yet. Orders differ, so cases are never compared."""
 
     due: float
     order: int
-    case: "Case"
+    case: Case
 
 
 def repository_of(occasion: Occasion) -> str:

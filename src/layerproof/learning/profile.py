@@ -8,7 +8,7 @@
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from layerproof.learning.tables import number
 from layerproof.model.change import Cause, Change, ChangeKind
@@ -32,8 +32,7 @@ _DATABASES = (b"var/lib/dpkg/", b"lib/apk/", b"usr/lib/apk/", b"var/lib/rpm/", b
 _DIGITS = bytes(48 if 48 <= byte <= 57 else byte for byte in range(256))
 
 
-@dataclass(frozen=True, slots=True)
-class Profile:
+class Profile(NamedTuple):
     """See the module. Numbers stand for texts and digests (`tables.number`)."""
 
     chain: str

@@ -1,7 +1,7 @@
 """The few messages of containerd's API that are needed, declared by number and name.
 
 The wire format is left to the `protobuf` library; fields that are not named here are skipped, as
-the format wants it (Protocol Buffers, "Updating A Message Type"). See docs/adr/0021.
+the format wants it (Protocol Buffers, "Updating A Message Type"). See docs/adr/0019.
 
 Source: containerd 1.6 to 2.x, api/services/*/v1 and api/events; numbers of fields never change.
 """

@@ -11,6 +11,8 @@ from layerproof.model.change import ChangeKind
 from layerproof.model.event import EventKind
 from layerproof.model.finding import Effect, Severity, Status
 from layerproof.model.gate import Cause, Mode
+from layerproof.model.learned import Kind
+from layerproof.model.learned import Outcome as LearnedOutcome
 from layerproof.model.verdict import Decision, Trust
 from layerproof.model.vulnerability import Level, State
 from layerproof.report.documents import API_VERSION
@@ -288,6 +290,7 @@ _KINDS: dict[str, Schema] = {
     },
     "Running": {
         "runtime": _TEXT,
+        "host": _TEXT,
         "namespace": _TEXT,
         "container": _TEXT,
         "name": _TEXT,
@@ -300,6 +303,82 @@ _KINDS: dict[str, Schema] = {
         "cause": {"anyOf": [_words(Cause), {"type": "null"}]},
         "reason": _TEXT,
         "verdictId": _TEXT,
+    },
+    "LearnedModel": {
+        "model": _DIGEST,
+        "trainingSet": _DIGEST,
+        "seed": _NUMBER,
+        "until": _TIME,
+        "kinds": _list(_TEXT),
+        "maturityDays": _NUMBER,
+        "alpha": {"type": "number"},
+        "facts": _ANYTHING,
+        "backtest": {"type": ["object", "null"]},
+        "failed": _list(_TEXT),
+        "limits": _list(_TEXT),
+    },
+    "LearnedEvaluation": {
+        "features": _TEXT,
+        "pushes": _NUMBER,
+        "realisedRate": {"type": "number"},
+        "recallOfSwapped": _ANYTHING,
+        "abstained": _NUMBER,
+        "scoringMilliseconds": {"type": "number"},
+    },
+    "LearnedStatus": {
+        "champion": {"type": ["object", "null"]},
+        "challenger": {"type": ["object", "null"]},
+        "previous": {"type": ["object", "null"]},
+        "sinceTraining": _ANYTHING,
+        "suggestionsWaiting": _NUMBER,
+    },
+    "LearnedAssessment": {
+        "reference": _TEXT,
+        "outcome": _words(LearnedOutcome),
+        "trust": {"type": "number"},
+        "pValue": {"type": "number"},
+        "smallestRate": {"type": "number"},
+        "comparedWith": _TEXT,
+        "missing": _list(_TEXT),
+        "counterfactual": _TEXT,
+        "model": _DIGEST,
+        "parts": _list(
+            _object(
+                {
+                    "part": _words(("context", "contents")),
+                    "position": _MAYBE_NUMBER,
+                    "trust": {"type": "number"},
+                    "raw": {"type": "number"},
+                    "rawAtBest": {"type": "number"},
+                    "constant": {"type": "number"},
+                    "contributions": _list(
+                        _object(
+                            {
+                                "feature": _TEXT,
+                                "kind": _words(Kind),
+                                "value": _NUMBER,
+                                "contribution": {"type": "number"},
+                                "words": _TEXT,
+                            }
+                        )
+                    ),
+                }
+            )
+        ),
+    },
+    "Suggestion": {
+        "id": _TEXT,
+        "reference": _TEXT,
+        "manifestDigest": _DIGEST,
+        "trust": {"type": "number"},
+        "pValue": {"type": "number"},
+        "pushedBy": _TEXT,
+        "pushedAt": _TIME,
+        "pullers": _NUMBER,
+        "model": _DIGEST,
+        "state": _words(("waiting", "approved", "dismissed")),
+        "decidedBy": _TEXT,
+        "reason": _TEXT,
     },
     "Withdrawal": {
         "id": _TEXT,

@@ -16,6 +16,7 @@ def running_document(running: Running, answer: Answer | None) -> dict[str, objec
         "namespace": running.namespace,
         "container": running.id,
         "name": running.name,
+        "host": running.host,
         "image": running.image,
         "imageDigest": running.identity,
         "chainId": running.top,

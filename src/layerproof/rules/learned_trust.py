@@ -1,7 +1,7 @@
 """`learned-trust`: the layer does not look like what is trusted here.
 
 The model compares what is known of the image with the organisation's own history
-(docs/adr/0016-learned-trust.md). It never overrides another rule: it is one more that can fail.
+(docs/adr/0017-learned-trust.md). It never overrides another rule: it is one more that can fail.
 
 1. `untrusted`: context (who pushed, where, whence), or the contents of a layer, are odder than the
    share of known-good images that the model allows; or trust is below the policy's `bar`. Odd

@@ -6,6 +6,8 @@ import socket
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
+import uvloop
+
 from layerproof.config import Settings
 from layerproof.gates.containerd.verifier import Verifier
 from layerproof.model.gate import Question
@@ -29,7 +31,7 @@ def serve(
     """Listen at `path`; the exit code. `host`: what policies call this machine."""
     logs.configure(as_json=log_json)
     found = listen_at(path)
-    asyncio.run(_serve(settings, config, found, host or socket.gethostname(), wait))
+    uvloop.run(_serve(settings, config, found, host or socket.gethostname(), wait))
     path.unlink(missing_ok=True)
     return 0
 

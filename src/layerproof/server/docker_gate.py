@@ -1,10 +1,11 @@
 """`layerproof gate docker serve`: the plugin, until a signal ends it."""
 
-import asyncio
 import os
 import socket
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+
+import uvloop
 
 from layerproof import wiring
 from layerproof.config import Settings
@@ -32,7 +33,7 @@ def serve(
     logs.configure(as_json=log_json)
     found = listen_at(path)
     name = host or socket.gethostname()
-    asyncio.run(_serve(settings, config, found, name, wait))
+    uvloop.run(_serve(settings, config, found, name, wait))
     path.unlink(missing_ok=True)
     return 0
 
@@ -40,7 +41,7 @@ def serve(
 async def _serve(
     settings: Settings, config: ServiceConfig, found: socket.socket, host: str, wait: float
 ) -> None:
-    engine = wiring.open_engine(os.environ, settings, timeout=ENGINE_SECONDS)
+    engine = wiring.open_async_engine(os.environ, settings, timeout=ENGINE_SECONDS)
     async with gating(settings, config, "docker", readable=_readable, wait=wait) as (
         decider,
         service,
@@ -55,7 +56,7 @@ async def _serve(
             try:
                 await answer_on(found, plugin)
             finally:
-                plugin.close()
+                engine.close()
 
 
 def _readable(question: Question) -> AbstractContextManager[str]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import socket
 import stat
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -170,4 +171,7 @@ async def answer_on(found: socket.socket, application: Any) -> None:
         timeout_graceful_shutdown=10,
         backlog=BACKLOG,
     )
+    # At its end uvicorn raises the signal again, which must not cut off what is left to be done.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
     await uvicorn.Server(config).serve([found])

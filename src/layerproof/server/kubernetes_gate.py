@@ -166,6 +166,7 @@ class Counts:
     """What Prometheus is told of reviews."""
 
     def __init__(self, service: Service) -> None:
+        self._known: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
         self._reviews = Counter(
             "layerproof_kubernetes_reviews",
             "Reviews by webhook and outcome.",
@@ -182,8 +183,12 @@ class Counts:
 
     def observe(self, webhook: str, outcome: str, seconds: float) -> None:
         """Count one."""
-        self._reviews.labels(webhook, outcome).inc()
-        self._seconds.labels(webhook).observe(seconds)
+        found = self._known.get((webhook, outcome))
+        if found is None:
+            labels = self._reviews.labels(webhook, outcome), self._seconds.labels(webhook)
+            found = self._known[webhook, outcome] = labels
+        found[0].inc()
+        found[1].observe(seconds)
 
 
 class StoredGrants:

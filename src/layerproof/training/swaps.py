@@ -58,7 +58,7 @@ class Swaps:
         made = real
         for axis in self._some(axes):
             made = axis(made, others)
-        return replace(made, chain=self._unseen("chain"), diff=self._unseen("diff"))
+        return made._replace(chain=self._unseen("chain"), diff=self._unseen("diff"))
 
     def config(self, real: tuple[int, ...]) -> tuple[int, ...]:
         """Some aspects of how an image runs, never seen."""
@@ -125,31 +125,31 @@ class Swaps:
         amount = self._random.choice(_AMOUNTS)
         name = self._random.choice(_COUNTS)
         more: dict[str, Any] = {name: getattr(real, name) + amount}
-        return replace(real, **more)
+        return real._replace(**more)
 
     def _brought(self, real: Profile, others: Sequence[Profile]) -> Profile:
         new = tuple(self._number() for _ in range(self._random.choice(_AMOUNTS)))
         match self._below(4):
             case 0:
-                return replace(real, programs=(*real.programs, *new))
+                return real._replace(programs=(*real.programs, *new))
             case 1:
-                return replace(real, applications=(*real.applications, *new))
+                return real._replace(applications=(*real.applications, *new))
             case 2:
-                return replace(real, scripts=(*real.scripts, *new))
+                return real._replace(scripts=(*real.scripts, *new))
         kinds = [p.partition(":")[0] for p in real.packages] or ["deb"]
         if real.packages and self._even():
             kind, _, name = real.packages[self._below(len(real.packages))].partition(":")
-            return replace(real, packages=(*real.packages, f"{kind}:{self._slip(name)}"))
+            return real._replace(packages=(*real.packages, f"{kind}:{self._slip(name)}"))
         names = (f"{kinds[0]}:{self._unseen('package')}" for _ in new)
-        return replace(real, packages=(*real.packages, *names))
+        return real._replace(packages=(*real.packages, *names))
 
     def _deeds(self, real: Profile, others: Sequence[Profile]) -> Profile:
         """Sorts of changes that were never seen, or those of another layer."""
         if others and self._even():
             other = others[self._below(len(others))]
-            return replace(real, deeds=tuple(dict.fromkeys((*real.deeds, *other.deeds))))
+            return real._replace(deeds=tuple(dict.fromkeys((*real.deeds, *other.deeds))))
         new = tuple(self._number() for _ in range(1 + self._below(3)))
-        return replace(real, deeds=(*real.deeds, *new))
+        return real._replace(deeds=(*real.deeds, *new))
 
     def _foreign(self, real: Profile, others: Sequence[Profile]) -> Profile:
         """Another layer, as if it had been made for this place."""

@@ -95,6 +95,7 @@ def walk(index: Index, until: datetime, seed: int, options: TrainingOptions) -> 
 class _Walk:
     def __init__(self, index: Index, until: datetime, seed: int, options: TrainingOptions) -> None:
         self._until, self._options = until, options
+        self._ripe = until - timedelta(days=options.maturity_days)
         self._reader = CaseReader(index)
         self._steps = list(timeline(index, until))
         self._swaps = Swaps(seed)
@@ -115,7 +116,6 @@ class _Walk:
         history = self.walked.history
         pushes = [s.at for s in self._steps if isinstance(s, Event) and s.kind is EventKind.PUSH]
         warm, calibrate_from = self._bounds(pushes)
-        ripe = self._until - timedelta(days=self._options.maturity_days)
         seen = 0
         for step in self._steps:
             if isinstance(step, Judgement):
@@ -130,7 +130,9 @@ class _Walk:
                 novel = self._novel(case, rows)
                 if seen > warm:
                     calibrates = step.at >= calibrate_from
-                    self._learn(case, rows, novel, calibrates=calibrates, is_ripe=step.at < ripe)
+                    self._learn(
+                        case, rows, novel, calibrates=calibrates, is_ripe=step.at < self._ripe
+                    )
                 self._remember(case, novel)
             history.observe(case)
         history.advance(self._until.timestamp())
@@ -141,7 +143,7 @@ class _Walk:
         options = self._options
         most = options.most_rows // (1 + options.negatives)
         warm = max(int(len(pushes) * options.warm_up), len(pushes) - most)
-        left = pushes[warm:]
+        left = [at for at in pushes[warm:] if at < self._ripe]  # newer ones are not learned from
         at = int(len(left) * (1 - options.calibration_share))
         return warm, left[at] if at < len(left) else self._until
 

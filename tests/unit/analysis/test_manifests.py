@@ -105,9 +105,9 @@ def test_a_record_cannot_name_a_path_above_the_root() -> None:
     ids=["md5sums", "list", "apk", "RECORD", "status"],
 )
 def test_a_huge_database_is_read_in_linear_time(path: bytes, line: bytes) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     run("manifests", {path: line * 200_000})
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
 
 
 def test_manifests_come_back_from_the_index_equal() -> None:

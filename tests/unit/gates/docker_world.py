@@ -4,7 +4,7 @@ what it would read comes out."""
 import asyncio
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -61,12 +61,12 @@ class FakeEngine:
         }
         self.images[name] = self.images[str(built.config_digest)] = told
 
-    def image(self, name: str) -> Mapping[str, Any] | None:
+    async def image(self, name: str) -> Mapping[str, Any] | None:
         if self.gone:
             raise UnreachableError("the Docker Engine does not answer", where="test")
         return self.images.get(name)
 
-    def container(self, name: str) -> Mapping[str, Any] | None:
+    async def container(self, name: str) -> Mapping[str, Any] | None:
         if self.gone:
             raise UnreachableError("the Docker Engine does not answer", where="test")
         return self.containers.get(name)
@@ -122,7 +122,7 @@ class GateWorld:
         return self.ledger.tallies()
 
     async def _ask(self, requests: Any) -> list[dict[str, Any]]:
-        freshness, decisions = Freshness(self.service.stamp), Decisions(self.service, 2)
+        freshness, decisions = Freshness(reading(self.service)), Decisions(self.service, 2)
         tallies = Tallies(self.ledger.add_tallies, self.clock)
         gating = Gating(self.service, freshness, decisions, tallies, kept=self.kept)
         gating.policy()
@@ -130,10 +130,17 @@ class GateWorld:
         try:
             return [await _through(plugin, item) for item in requests]
         finally:
-            plugin.close()
             tallies.close()
             decisions.close()
-            freshness.close()
+
+
+def reading(service: Service) -> Callable[[], Awaitable[Any]]:
+    """The stamp, as it is read on an event loop."""
+
+    async def read() -> Any:
+        return service.stamp()
+
+    return read
 
 
 def request(

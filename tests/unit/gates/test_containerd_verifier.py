@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from tests.unit.attacks.world import policy
-from tests.unit.gates.docker_world import EVIL, GOOD, GateWorld
+from tests.unit.gates.docker_world import EVIL, GOOD, GateWorld, reading
 
 from layerproof.errors import IndexUnavailableError
 from layerproof.gates.containerd.install import checks, snippet
@@ -39,7 +39,7 @@ class World(GateWorld):
         return said[:1], said[1:].decode()
 
     async def _reviewed(self, data: bytes) -> Answer:
-        freshness, decisions = Freshness(self.service.stamp), Decisions(self.service, 2)
+        freshness, decisions = Freshness(reading(self.service)), Decisions(self.service, 2)
         tallies = Tallies(self.ledger.add_tallies, self.clock)
         gating = Gating(self.service, freshness, decisions, tallies, kept=self.kept)
         gating.policy()
@@ -48,7 +48,6 @@ class World(GateWorld):
         finally:
             tallies.close()
             decisions.close()
-            freshness.close()
 
 
 def world(folder: Path, rules: Policy = DEFAULT_POLICY) -> World:

@@ -147,7 +147,7 @@ def test_no_change_of_a_field_that_an_attacker_writes_raises_trust() -> None:
             for name in random.sample(lists, 2):
                 changes[name] = (*getattr(profile, name), random.getrandbits(60))
             changes["packages"] = (*profile.packages, f"deb:x{random.random()}")
-            bad = replace(profile, **changes)  # type: ignore[arg-type]  # names are those above
+            bad = profile._replace(**changes)  # type: ignore[arg-type]  # names are those above
             occasion = case.occasion
             if random.random() < 0.5:
                 occasion = replace(occasion, tag=random.choice(("x", "latest", "0", "a.b-c_d")))

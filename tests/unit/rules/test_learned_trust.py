@@ -12,6 +12,7 @@ from layerproof.engine.decide import asks_model, decide
 from layerproof.engine.learned import case_of, learned_facts, load
 from layerproof.engine.promotion import promote, put_challenger, rollback
 from layerproof.errors import ModelError
+from layerproof.learning.snapshot import write_history
 from layerproof.model.event import Event
 from layerproof.model.finding import Effect, Status
 from layerproof.model.image import Image
@@ -146,7 +147,7 @@ def put(here: World, card: dict[str, object] | None = None) -> None:
     put_challenger(
         here.organisation.index,
         here.model.data,
-        here.model.state,
+        write_history(here.history),
         card or {},
         scores=here.assessor.window.scores(),
         by="alice",
@@ -214,6 +215,17 @@ def test_a_model_that_cannot_be_read_abstains() -> None:
     image = make_image("base", "app")
     assert learned_facts(index, image, here.organisation.now).assessment is None
     index.put_learned("champion", kept)
+
+
+def test_a_history_that_is_too_old_abstains() -> None:
+    here = world()
+    put(here)
+    promote(here.organisation.index, by="alice", now=here.organisation.now)
+    later = here.organisation.now + timedelta(days=20)
+    image = make_image("base", "app")
+    found = learned_facts(here.organisation.index, image, later)
+    assert found.assessment is None
+    assert "days old" in found.reason
 
 
 def test_the_built_in_policy_asks_no_model() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from tests.unit.attacks.world import NOW, policy
-from tests.unit.gates.docker_world import EVIL, GOOD, GateWorld
+from tests.unit.gates.docker_world import EVIL, GOOD, GateWorld, reading
 
 from layerproof.engine.notices import Notice, Throttle
 from layerproof.engine.trust import add_trust, revoke_trust
@@ -92,7 +92,7 @@ class Watched:
 
     async def _during(self, steps: Any) -> None:
         gate = self.gate
-        freshness, decisions = Freshness(gate.service.stamp), Decisions(gate.service, 2)
+        freshness, decisions = Freshness(reading(gate.service)), Decisions(gate.service, 2)
         tallies = Tallies(gate.ledger.add_tallies, gate.clock)
         gating = Gating(gate.service, freshness, decisions, tallies, kept=gate.kept)
         parts = Parts(
@@ -116,7 +116,6 @@ class Watched:
         finally:
             tallies.close()
             decisions.close()
-            freshness.close()
 
 
 def again(watching: Watching) -> Awaitable[None]:

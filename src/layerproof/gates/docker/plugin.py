@@ -12,12 +12,10 @@
 Source: Docker Engine, "Docker Engine authorization plugin" and pkg/authorization/api.go.
 """
 
-import asyncio
 import base64
 import binascii
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 import msgspec
@@ -33,7 +31,6 @@ from layerproof.model.gate import Answer, Cause, Mode, Question
 from layerproof.model.verdict import Decision
 
 MOST_BODY = 8 << 20  # the engine sends at most 1 MiB of a request, in base64, and its headers
-_THREADS = 16
 _ACTIVATION = json.dumps({"Implements": ["authz"]}).encode()
 _ALLOWED = json.dumps({"Allow": True}).encode()
 _TYPE = [(b"content-type", b"application/vnd.docker.plugins.v1.2+json")]
@@ -46,10 +43,10 @@ Told = Callable[[Context, Call, Answer], None]
 class Engine(Protocol):
     """What the gate asks the engine that it guards. Raises LayerproofError."""
 
-    def image(self, name: str) -> Mapping[str, Any] | None:
+    async def image(self, name: str) -> Mapping[str, Any] | None:
         """ImageInspect; None if there is none."""
 
-    def container(self, name: str) -> Mapping[str, Any] | None:
+    async def container(self, name: str) -> Mapping[str, Any] | None:
         """ContainerInspect; None if there is none."""
 
 
@@ -82,7 +79,6 @@ class Plugin:
         self._host = host
         self._tell = tell
         self._metrics = metrics
-        self._threads = ThreadPoolExecutor(_THREADS, "engine")
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         """One request of the engine."""
@@ -122,10 +118,6 @@ class Plugin:
             self._tell(context, call, answer)
         return answer
 
-    def close(self) -> None:
-        """End the threads."""
-        self._threads.shutdown(cancel_futures=True)
-
     async def _asked(self, receive: Receive) -> bytes:
         data = await _drained(receive)
         request = None if data is None else _request(data)
@@ -158,19 +150,19 @@ class Plugin:
         return worst([await self._image(name, call, context) for name in call.images])
 
     async def _image(self, name: str, call: Call, context: Context) -> Answer:
-        told = await self._ask_engine(self._engine.image, name)
+        told = await self._engine.image(name)
         if told is None:
             return _PASSED
         return await self._decider.ask(question_of(told, name, context, call.platform))
 
     async def _start(self, call: Call, context: Context) -> Answer:
-        told = await self._ask_engine(self._engine.container, call.container)
+        told = await self._engine.container(call.container)
         if told is None:
             return _PASSED
         identity = str(told.get("Image", ""))
         config = told.get("Config")
         config = config if isinstance(config, dict) else {}
-        image = await self._ask_engine(self._engine.image, identity)
+        image = await self._engine.image(identity)
         if image is None:
             # It was removed while the container stayed: only its ID is left.
             image = {"Id": identity}
@@ -205,12 +197,6 @@ class Plugin:
             full = name if name.startswith("docker://") else f"docker://{name}"
             answers.append(await self._decider.ask(Question((full,), context)))
         return worst(answers)
-
-    async def _ask_engine(
-        self, ask: Callable[[str], Mapping[str, Any] | None], name: str
-    ) -> Mapping[str, Any] | None:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, ask, name)
 
 
 _PASSED = Answer(Decision.ADMIT, Decision.ADMIT, Mode.ENFORCE, Cause.REQUEST, "")

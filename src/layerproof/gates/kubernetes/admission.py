@@ -179,19 +179,18 @@ def validated(review: Review, planned: Plan, ruled: Sequence[Ruled]) -> Json:
     return _document(review.api_version, response)
 
 
-def unreadable(api_version: str, uid: str, error: Exception) -> Json:
-    """The answer to a review that cannot be judged, whoever asked."""
-    remedy = getattr(error, "remedy", "")
-    text = f"{error}; {remedy}" if remedy else str(error)
-    return _document(
-        api_version,
-        {
-            "uid": uid,
-            "allowed": False,
-            "status": _status(f"layerproof: {show_text(text, MOST_MESSAGE)}"),
-            "auditAnnotations": {"decision": "refuse", "cause": "request"},
-        },
-    )
+def malformed(review: Review, answer: Answer) -> Json:
+    """The answer to a review that cannot be judged, by the mode."""
+    refused = answer.decision is Decision.REFUSE
+    remedy = f"; {answer.remedy}" if answer.remedy else ""
+    text = f"layerproof: {show_text(answer.reason + remedy, MOST_MESSAGE - 20)}"
+    response: dict[str, Any] = {"uid": review.uid, "allowed": not refused}
+    if refused:
+        response["status"] = _status(text)
+    elif answer.decision is Decision.ALERT:
+        response["warnings"] = _warnings([text])
+    response["auditAnnotations"] = {"decision": str(answer.decision), "cause": str(answer.cause)}
+    return _document(review.api_version, response)
 
 
 def message_of(refused: Sequence[Ruled]) -> str:

@@ -13,24 +13,24 @@ is answered by 400, which the API server treats as `failurePolicy` says.
 """
 
 import asyncio
-import json
 import re
 from collections.abc import Awaitable, Callable
 
+import msgspec
 from starlette.types import Receive, Scope, Send
 
 from layerproof.errors import LayerproofError, LimitExceededError
 from layerproof.gates.kubernetes.admission import (
     Plan,
+    malformed,
     mutated,
     patch_of,
     plan,
-    unreadable,
     validated,
 )
 from layerproof.gates.kubernetes.image_review import (
+    image_malformed,
     image_reviewed,
-    image_unreadable,
     parse_image_review,
 )
 from layerproof.gates.kubernetes.judge import Asked, Judge
@@ -39,6 +39,7 @@ from layerproof.gates.kubernetes.review import MAX_BYTES, Json, Review, parse_re
 MOST_AT_ONCE = 512  # reviews; more are told to come again
 _SPARE_SECONDS = 0.5  # of what the API server waits, for the way there and back
 _TIMEOUT = re.compile(rb"(?:^|&)timeout=([0-9]{1,3}(?:\.[0-9]{1,6})?)s(?:&|$)")
+_ENCODER = msgspec.json.Encoder(enc_hook=str)  # for kinds of text
 _PLAIN = b"text/plain; charset=utf-8"
 
 Observe = Callable[[str, str, float], None]  # webhook, outcome, seconds
@@ -98,7 +99,7 @@ class App:
         try:
             body = await _body(receive)
             document, outcome = await webhook(body, self._budget(scope["query_string"]))
-            return 200, b"application/json", json.dumps(document).encode()
+            return 200, b"application/json", _ENCODER.encode(document)
         except LayerproofError as error:
             return 400, _PLAIN, f"layerproof: {error}"[:1000].encode("utf-8", "replace")
         finally:
@@ -111,7 +112,8 @@ class App:
         try:
             planned = plan(review)
         except LayerproofError as error:
-            return unreadable(review.api_version, review.uid, error), "unreadable"
+            answer = self._judge.malformed(review.namespace, review.target, error)
+            return malformed(review, answer), "unreadable"
         ruled = await self._judge.rule(self._asked(review, planned), budget)
         document = validated(review, planned, ruled)
         return document, "allowed" if document["response"]["allowed"] else "refused"
@@ -135,7 +137,8 @@ class App:
         try:
             asked = parse_image_review(body)
         except LayerproofError as error:
-            return image_unreadable(error), "unreadable"
+            answer = self._judge.malformed("", "an image review", error)
+            return image_malformed(answer), "unreadable"
         document = image_reviewed(await self._judge.rule(asked, budget))
         return document, "allowed" if document["status"]["allowed"] else "refused"
 

@@ -15,6 +15,7 @@ from layerproof.gates.kubernetes.images import MOST_IMAGES
 from layerproof.gates.kubernetes.judge import Asked
 from layerproof.gates.kubernetes.review import Json, User, exact, keys, parse_strictly
 from layerproof.model.facts import Context
+from layerproof.model.gate import Answer
 from layerproof.model.verdict import Decision
 
 VERSION = "imagepolicy.k8s.io/v1alpha1"
@@ -61,9 +62,10 @@ def image_reviewed(ruled: Sequence[Ruled]) -> Json:
     return {"apiVersion": VERSION, "kind": "ImageReview", "status": status}
 
 
-def image_unreadable(error: Exception) -> Json:
-    """The answer to what cannot be judged."""
-    status = {"allowed": False, "reason": f"layerproof: {error}"}
+def image_malformed(answer: Answer) -> Json:
+    """The answer to what cannot be judged, by the mode."""
+    allowed = answer.decision is not Decision.REFUSE
+    status = {"allowed": allowed, "reason": f"layerproof: {answer.reason}"}
     return {"apiVersion": VERSION, "kind": "ImageReview", "status": status}
 
 

@@ -18,22 +18,25 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from layerproof.engine.gate import worst
 from layerproof.engine.ports import Clock
 from layerproof.errors import LayerproofError, ReferenceSyntaxError
 from layerproof.gates.interface import Decider
-from layerproof.gates.kubernetes.admission import Plan, Ruled
+from layerproof.gates.kubernetes.admission import GATE, Plan, Ruled
 from layerproof.gates.kubernetes.interface import Grant, Grants, Tags
 from layerproof.gates.kubernetes.review import User
 from layerproof.gates.kubernetes.settings import KubernetesSettings
 from layerproof.model.facts import Context
 from layerproof.model.gate import Answer, Cause, Question
-from layerproof.model.reference import Reference, parse_name
+from layerproof.model.reference import DOCKER, Reference, parse_name
 from layerproof.model.verdict import Decision
 
 Tell = Callable[[Context, str, Answer], None]  # where, for which object, what was answered
+
+_named_as = lru_cache(20_000)(parse_name)  # the same few names all the time
 
 _UNPINNED = "it has no digest, though tags are replaced by digests here"
 _UNPINNED_REMEDY = (
@@ -89,6 +92,15 @@ class Judge:
         warnings += [f"layerproof: {text}: not replaced by a digest in time" for text in late]
         return digests, warnings
 
+    def malformed(self, namespace: str, target: str, error: LayerproofError) -> Answer:
+        """What follows for a review that cannot be judged, or that can be read in two ways."""
+        context = Context(GATE, namespace)
+        answer = self._decider.forbid(context, str(error), error.remedy, target)
+        self._decider.note(context, answer)
+        if answer.decided is not Decision.ADMIT:
+            self._tell(context, target, answer)
+        return answer
+
     async def rule(self, asked: Asked, budget: float) -> list[Ruled]:
         """The answers, in the order of the images; one for each."""
         found: dict[str, Ruled] = {}
@@ -112,7 +124,7 @@ class Judge:
 
     async def _one(self, text: str, asked: Asked) -> Ruled:
         try:
-            reference = parse_name(text)
+            reference = _named_as(text)
         except ReferenceSyntaxError as error:
             said = self._decider.forbid(asked.context, error.message, error.remedy, text[:300])
             return Ruled(text, said)
@@ -132,7 +144,7 @@ class Judge:
                         asked.context, _UNPINNED, _UNPINNED_REMEDY, str(reference)
                     )
         if answer is None:
-            exact = replace(reference, tag="", digest=resolved)
+            exact = Reference(DOCKER, reference.host, reference.repository, digest=resolved)
             answer = await self._judged(exact, asked.context)
         if answer.decision is not Decision.REFUSE:
             return Ruled(text, answer)

@@ -357,6 +357,13 @@ def test_what_can_be_read_in_two_ways_is_refused_by_200() -> None:
     assert "another case" in found["status"]["message"]
 
 
+def test_what_can_be_read_in_two_ways_follows_the_mode_and_is_counted() -> None:
+    spec = {"containers": [{"name": "a", "image": GOOD, "Image": EVIL}]}
+    world = World(mode=Mode.OBSERVE)
+    assert world.allows(review(spec))
+    assert world.noted[0][1].would_refuse
+
+
 # --- exemptions ----------------------------------------------------------------------------------
 
 EXEMPTION = Exemption(

@@ -106,3 +106,24 @@ def test_another_kind_of_document_is_refused() -> None:
 def test_an_oversized_review_is_refused_before_it_is_parsed() -> None:
     with pytest.raises(LimitExceededError):
         parse_review(b"[" * (MAX_BYTES + 1))
+
+
+@pytest.mark.parametrize("compact", [True, False])
+@pytest.mark.parametrize(
+    "twice", ['"object":{},"object":', '"uid":"u2","uid":', '"userInfo":{},"userInfo":']
+)
+def test_a_key_that_stands_twice_is_refused_however_the_review_is_written(
+    twice: str, compact: bool
+) -> None:
+    text = json.dumps(review(), separators=(",", ":") if compact else None)
+    key = twice.rpartition(",")[2]
+    text = text.replace(key if compact else f"{key} ", twice, 1)
+    with pytest.raises(ReviewError, match="twice"):
+        parse_review(text.encode())
+
+
+def test_both_ways_of_reading_give_the_same() -> None:
+    document = review(object={"a": [1, 2.5, None, True, "ü", {"b": {}}]}, name="x")
+    compact = json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
+    escaped = json.dumps(document, indent=1).encode()
+    assert parse_review(compact) == parse_review(escaped)
