@@ -142,7 +142,7 @@ def everything(running: Running, path: str) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def running(world: World) -> Iterator[Running]:
-    with service(world.folder, world.environment, "--workers", "2") as found:
+    with service(world.folder, world.environment) as found:
         yield found
 
 

@@ -5,6 +5,7 @@ import json
 import time
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from hmac import HMAC
@@ -73,9 +74,10 @@ def setting(issuer: str, tmp_path: Path) -> Oidc:
 
 
 class World:
-    def __init__(self, setting: Oidc, folder: Path) -> None:
+    def __init__(self, setting: Oidc, folder: Path, index: MemoryIndex | None = None) -> None:
         clock = SystemClock()
-        index, self.ledger, queue = MemoryIndex(), MemoryLedger(), MemoryQueue(clock)
+        self.index = index = index or MemoryIndex()
+        self.ledger, queue = MemoryLedger(), MemoryQueue(clock)
         service = Service(
             settings=settings({"LAYERPROOF_INDEX": str(folder / "index.db")}),
             config=ServiceConfig(oidc=setting),
@@ -126,6 +128,26 @@ def me(client: TestClient, token: str) -> httpx.Response:
     headers = {"Authorization": f"Bearer {token}"}
     answer: httpx.Response = client.get("/api/v1/me", headers=headers)
     return answer
+
+
+def test_a_login_without_a_client_secret_ends_in_another_process_than_it_began(
+    setting: Oidc, tmp_path: Path
+) -> None:
+    public = replace(setting, client_secret_file=None)
+    one = World(public, tmp_path)
+    other = World(public, tmp_path, one.index)
+    elsewhere = World(public, tmp_path)  # another service
+    answers = {}
+    for name, world in (("other", other), ("elsewhere", elsewhere)):
+        with (
+            TestClient(one.app, "http://localhost") as begins,
+            TestClient(world.app, "http://localhost", raise_server_exceptions=False) as ends,
+        ):
+            path, query = sent_back(begins, "alice")
+            ends.cookies = begins.cookies
+            answers[name] = ends.get(path, params=query)
+    assert answers["other"].status_code == 200, answers["other"].text
+    assert answers["elsewhere"].status_code == 401
 
 
 def test_a_login_gives_a_token_of_the_highest_role_and_stands_in_the_audit(

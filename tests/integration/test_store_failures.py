@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, event, make_url
 from tests.contract.index_examples import MONDAY, chains, contents, diff, image
 from tests.contract.index_examples import event as reported
 from tests.contract.test_queue import Now, until, wanted
@@ -23,6 +23,7 @@ from layerproof.engine.ports import Index
 from layerproof.engine.queue import Handle
 from layerproof.errors import IndexUnavailableError
 from layerproof.model.job import Job, JobState
+from layerproof.store import postgresql
 from layerproof.store.index import SqlIndex
 from layerproof.store.postgresql import PostgresExecutor, engine_of
 from layerproof.store.procrastinate_queue import ProcrastinateQueue
@@ -205,6 +206,46 @@ def test_a_connection_that_is_lost_in_the_middle_leaves_nothing_half_written(
     assert index.chains([of.layers[0].chain_id]) == [None]
     index.put_image(of, chains(of), MONDAY)
     assert index.image_by_config(of.config_digest) is not None
+
+
+def test_a_writer_whose_machine_is_gone_does_not_keep_the_others_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    options = str(postgresql._LIMITS["options"])
+    soon = options.replace("session_timeout=300000", "session_timeout=500")
+    assert soon != options
+    monkeypatch.setattr(postgresql, "_LIMITS", {**postgresql._LIMITS, "options": soon})
+    url = fresh_database()
+    silent, other = PostgresExecutor(engine_of(url)), SqlIndex(PostgresExecutor(engine_of(url)))
+    writing, written = threading.Event(), threading.Event()
+
+    def write_slowly() -> None:
+        with silent.write() as session:
+            writing.set()
+            assert written.wait(30), "the other one waits for ever"
+            session.run("put_cached", key="a", value=b"silent")
+
+    def say_nothing() -> None:
+        with pytest.raises(IndexUnavailableError):
+            write_slowly()
+
+    thread = threading.Thread(target=say_nothing)
+    thread.start()
+    assert writing.wait(30)
+    other.put_cached("a", b"other")
+    written.set()
+    thread.join()
+    assert other.cached("a") == b"other"
+    silent.close()
+    other.close()
+
+
+def test_what_an_operator_says_about_connections_in_the_url_stays() -> None:
+    url = make_url("postgresql://a@b/c?options=-c%20geqo=off&keepalives_idle=7")
+    found = postgresql.limits(url)
+    assert "options" not in found
+    assert "keepalives_idle" not in found
+    assert found["keepalives_count"] == 3
 
 
 def test_idle_connections_that_were_lost_are_not_noticed(engine: Engine) -> None:

@@ -116,8 +116,27 @@ def word_of(index: Index) -> list[object]:
     ]
 
 
+LATER = WEDNESDAY + timedelta(days=9)
+
+
 def all_copied(source: Index, target: Index, *, word: bool = True) -> Copied:
-    return copy(source, target, source.images(), analysers=ANALYSERS, word=word)
+    return copy(source, target, source.images(), analysers=ANALYSERS, word=word, now=LATER)
+
+
+def test_a_name_from_the_future_does_not_stand_against_what_is_seen_after_the_import(
+    pair: tuple[Index, Index],
+) -> None:
+    source, target = pair
+    name = "docker://h/app:latest"
+    forged, real = image("ab", name), image("ac", name)
+    for letter in "abc":
+        for index in pair:
+            index.put_contents(contents(letter, diff_id=diff(letter)), blob(letter, letter))
+    source.put_image(forged, chains(forged), MONDAY, LATER + timedelta(days=36_500))
+    all_copied(source, target, word=False)
+    seen = LATER + timedelta(minutes=1)
+    target.put_image(real, chains(real), seen, seen)
+    assert target.images_by_name(name)[0].image.config_digest == real.config_digest
 
 
 def test_everything_arrives_as_it_was(pair: tuple[Index, Index]) -> None:
@@ -159,7 +178,7 @@ def test_what_the_target_knows_better_stays(pair: tuple[Index, Index]) -> None:
     target.put_image(newer, chains(newer, analysers=NEWER), WEDNESDAY)
     ours = replace(trust(image("ab"), "t-1"), reason="ours", revoked_by="eve", revoked_at=MONDAY)
     target.put_trust(ours)
-    copy(source, target, source.images(), analysers=NEWER, word=True)
+    copy(source, target, source.images(), analysers=NEWER, word=True, now=LATER)
     assert target.known_contents([diff("a")], NEWER)
     assert target.known_chains([newer.layers[0].chain_id], NEWER)
     assert target.images_by_name(newer.reference)[0].image == newer
@@ -179,7 +198,7 @@ def test_layers_that_this_versions_analysers_read_replace_older_ones(
         for letter in "ab":
             index.put_contents(contents(letter, diff_id=diff(letter), analysers=analysers), None)
         index.put_image(of, chains(of, analysers=analysers), MONDAY)
-    copied = copy(source, target, source.images(), analysers=NEWER, word=False)
+    copied = copy(source, target, source.images(), analysers=NEWER, word=False, now=LATER)
     assert copied == Copied(1, 2)
     every = [layer.chain_id for layer in of.layers]
     assert target.known_contents([diff("a"), diff("b")], NEWER) == {diff("a"), diff("b")}

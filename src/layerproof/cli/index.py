@@ -173,6 +173,7 @@ def _copy(
     from layerproof.analysis.current import CURRENT
     from layerproof.cli.progress import Counts
     from layerproof.engine.transfer import copy
+    from layerproof.wiring import open_clock
 
     with Counts(shown=app.shows_progress) as bars:
 
@@ -181,7 +182,8 @@ def _copy(
             bars.show(what, count, total)
 
         chosen = source.images() if records is None else records
-        return copy(source, target, chosen, analysers=CURRENT, word=word, progress=tell)
+        now = open_clock().now()
+        return copy(source, target, chosen, analysers=CURRENT, word=word, now=now, progress=tell)
 
 
 def _tell(app: App, file: Path, copied: Copied, *, word: bool) -> int:

@@ -23,7 +23,8 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 )  # fmt: skip
 @click.option(
     "--workers", type=click.IntRange(0, 64), default=None,
-    help="Jobs at once; default: 1 on SQLite, 0 on PostgreSQL (see `layerproof worker`).",
+    help="Jobs at once; default: one per processor on SQLite, 2 to 4; 0 on PostgreSQL (see"
+    " `layerproof worker`).",
 )  # fmt: skip
 @click.option("--log-json/--log-plain", default=True, help="Logs for programs, or for people.")
 @shared
@@ -60,7 +61,7 @@ def command(
     app.use("LAYERPROOF_TLS_KEY", tls_key)
     app.use("LAYERPROOF_SERVICE_CONFIG", config)
     app.use("LAYERPROOF_POLICY", policy)
-    from layerproof.server.run import Certificate, bind, serve
+    from layerproof.server.run import Certificate, bind, own_slots, serve
     from layerproof.service_config import load_service_config
 
     loaded = load_service_config(app.settings.service_config)
@@ -69,7 +70,8 @@ def command(
     os.environ.update(app.given)  # for the processes that are started
     token = _first_token(app)
     _tell(app, sockets[0].getsockname(), token)
-    slots = workers if workers is not None else (0 if app.settings.database else 1)
+    _tell_state(app)
+    slots = workers if workers is not None else (0 if app.settings.database else own_slots())
     return serve(app.settings, loaded, sockets, processes=processes, slots=slots, log_json=log_json)
 
 
@@ -85,6 +87,30 @@ def _tell(app: App, address: tuple[str, int], token: Path | None) -> None:
         click.echo(f"listening at {url}", err=True)
         if token:
             click.echo(f"the administrator's token is in {token}", err=True)
+
+
+def _tell_state(app: App) -> None:
+    """A database may come later, and nobody may have a token yet: neither keeps the service from
+    starting, and both must be told."""
+    from layerproof.errors import IndexUnavailableError, IndexVersionError
+    from layerproof.wiring import open_ledger
+
+    if not app.settings.database:
+        return
+    ledger = open_ledger(app.settings)
+    try:
+        tokens = ledger.tokens()
+    except IndexVersionError:
+        raise
+    except IndexUnavailableError as error:
+        click.echo(f"not ready yet: {error}", err=True)
+        click.echo(f"  {error.remedy}; it is asked again for every request", err=True)
+    else:
+        if not tokens and not app.json and not app.quiet:
+            click.echo("there is no token yet; make one for yourself:", err=True)
+            click.echo("  layerproof token create --name admin --role admin", err=True)
+    finally:
+        ledger.close()
 
 
 def _first_token(app: App) -> Path | None:

@@ -11,7 +11,7 @@ from layerproof.cli.app import App, shared
 
 @click.command()
 @click.option(
-    "--slots", type=click.IntRange(1, 64), default=1, show_default=True, help="Jobs at once."
+    "--slots", type=click.IntRange(1, 64), default=2, show_default=True, help="Jobs at once."
 )
 @click.option(
     "--config",

@@ -43,13 +43,17 @@ def decide(
     analysers: str,
     context: Context = COMMAND_LINE,
     advisories: Advisories | None = None,
+    keep: bool = True,
 ) -> VerdictRecord:
-    """The verdict on an indexed image, kept in the index (as far as that can be written)."""
+    """The verdict on an indexed image, with `keep` kept in the index (as far as that can be
+    written)."""
     made_from = _made_from(image, policy, context, analysers, index.state(), advisories)
     kept = index.verdict(made_from, now)
     if kept is not None and kept.holds(now):
         return kept
     record = _made(index, image, policy, now, analysers, context, made_from, advisories)
+    if not keep:
+        return record
     with suppress(IndexUnavailableError):  # one that can only be read still decides
         index.put_verdict(record)
         index.put_cached(policy_key(policy), policy.to_json())

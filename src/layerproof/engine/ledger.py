@@ -24,9 +24,6 @@ class Ledger(Protocol):
     def tokens(self) -> list[AccessToken]:
         """All, the oldest first; dead ones too."""
 
-    def token(self, digest: bytes) -> AccessToken | None:
-        """By the sha256 of the token."""
-
     # --- audit ---
     def add_audit(self, record: AuditRecord) -> None:
         """Append; `id` is given by the ledger."""

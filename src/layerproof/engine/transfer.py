@@ -7,12 +7,15 @@
 3. Trust, withdrawals and activity are somebody's word, and are only copied when asked for. Of a
    trust record that both have, a revocation is taken over, never its absence.
 4. ChainIDs are computed again from the DiffIDs: a file cannot claim another place for a layer.
-5. `check` reads all that would be copied, and changes nothing: after it, a damaged source is no
+5. No name is taken over as of a time that has not come: it would stand for that image against all
+   that is seen until then.
+6. `check` reads all that would be copied, and changes nothing: after it, a damaged source is no
    reason any more to stop half-way.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from itertools import islice
 from typing import TypeVar
 
@@ -47,6 +50,7 @@ def copy(
     *,
     analysers: str,
     word: bool,
+    now: datetime,
     progress: Callable[[str, int], None] = lambda _what, _count: None,
 ) -> Copied:
     """Copy these images, and with `word` all trust, withdrawals, events and what these add up to.
@@ -56,7 +60,7 @@ def copy(
     for record in records:
         verified = _verified(source, record.image)
         layers += _contents(source, target, record.image, verified, analysers)
-        _image(source, target, record, analysers)
+        _image(source, target, record, analysers, now)
         images += 1
         progress("images", images)
     if not word:
@@ -151,13 +155,15 @@ def _contents(
     return count
 
 
-def _image(source: Index, target: Index, record: ImageRecord, analysers: str) -> None:
+def _image(
+    source: Index, target: Index, record: ImageRecord, analysers: str, now: datetime
+) -> None:
     config = record.image.config_digest
     chains = _chains(source, target, [layer.chain_id for layer in record.image.layers], analysers)
     known = target.image_by_config(config)
     indexed_at = record.indexed_at if known is None else known.indexed_at
     there = {_key(s.image): s.seen_at for s in target.sightings_of(config)}
-    sightings = source.sightings_of(config)
+    sightings = [replace(s, seen_at=min(s.seen_at, now)) for s in source.sightings_of(config)]
     new = [s for s in sightings if _key(s.image) not in there or there[_key(s.image)] < s.seen_at]
     for sighting in new or (sightings[-1:] if chains else []):
         target.put_image(sighting.image, chains, indexed_at, sighting.seen_at)

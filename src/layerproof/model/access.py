@@ -15,6 +15,8 @@ class Role(StrEnum):
     ADMIN = "admin"  # all: policy, tokens, audit, pruning
 
 
+BEGUN = "begun"  # outcome of a change that is about to be made; another record says how it ended
+
 _ALLOWED = {
     Role.NOTIFIER: {Role.NOTIFIER},
     Role.VIEWER: {Role.VIEWER},
@@ -64,5 +66,5 @@ class AuditRecord:
     action: str  # stable words: "trust.add"
     target: str
     address: str  # whence
-    outcome: str  # "done", or an error's code
+    outcome: str  # BEGUN, then "done" or an error's code
     details: Mapping[str, object] = field(default_factory=dict)

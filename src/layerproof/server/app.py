@@ -1,7 +1,8 @@
 """The application: routes, and what surrounds each of them.
 
 1. A request gets an id, which stands in its log line and in the answer (X-Request-Id).
-2. Its body is bounded before anybody reads it; what is larger is answered by 413.
+2. Its body is bounded before anybody reads it; what is larger is answered by 413. So are the bodies
+   of all requests that run: whose part would be too much is answered by 503.
 3. Whatever goes wrong is answered as problem details; a defect is logged whole and told briefly.
 4. What was counted and logged names the route, never the address that was asked for: addresses hold
    names, and a metric for each of them would have no end.
@@ -26,7 +27,7 @@ from layerproof.server import logs
 from layerproof.server.auth import Gatekeeper, Verify
 from layerproof.server.decisions import Decisions, Freshness, Stamp
 from layerproof.server.hot import Endpoint, HotRoutes
-from layerproof.server.intake import Batches
+from layerproof.server.intake import Batches, OverloadedError
 from layerproof.server.openapi import openapi_of
 from layerproof.server.problems import Problem, problem_of
 from layerproof.server.routes import (
@@ -50,6 +51,7 @@ from layerproof.server.service import Service
 
 MOST_BODY = 1 << 20
 MOST_NOTIFICATION = 16 << 20
+MOST_HELD = 256 << 20  # of all bodies together
 _ROUTES = (
     images, layers, verdicts, events, trust, identities, policy, quarantine, jobs, search, access,
 )  # fmt: skip
@@ -86,6 +88,7 @@ def make_app(
         version=__version__,
         docs_url=None,  # its page would load scripts from elsewhere
         redoc_url=None,
+        redirect_slashes=False,  # whither is what the caller's Host header says
         openapi_url=f"{PREFIX}/openapi.json",
         lifespan=lifespan,
     )
@@ -166,6 +169,7 @@ class Surroundings:
         self._app = app
         self._service = service
         self._log = logs.logger()
+        self._held = _Held()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -174,8 +178,8 @@ class Surroundings:
             return
         started = time.perf_counter()
         identity = secrets.token_hex(8)
-        scope.setdefault("state", {})
-        body = _Body(scope, receive)
+        scope.setdefault("state", {})["identity"] = identity
+        body = _Body(scope, receive, self._held)
         answer = _Answer(send, identity, body)
         try:
             if body.announced:
@@ -194,6 +198,7 @@ class Surroundings:
                 raise
             await _defect(identity)(scope, receive, answer.send)
         finally:
+            body.forget()
             self._tell(scope, identity, answer.status, time.perf_counter() - started)
 
     def _tell(self, scope: Scope, identity: str, status: int, seconds: float) -> None:
@@ -223,11 +228,19 @@ class _TooLargeError(Exception):
     pass
 
 
+class _Held:
+    """Bytes of bodies that are in memory."""
+
+    count = 0
+
+
 class _Body:
     """A request's body, bounded. `announced`: its header says already that it is too large."""
 
-    def __init__(self, scope: Scope, receive: Receive) -> None:
+    def __init__(self, scope: Scope, receive: Receive, held: _Held) -> None:
         self._receive = receive
+        self._held = held
+        self._full = False
         self._most = MOST_NOTIFICATION if scope["path"].endswith("/notifications") else MOST_BODY
         self._count = 0
         self.exceeded = False
@@ -237,14 +250,23 @@ class _Body:
     async def receive(self) -> Message:
         """The next part."""
         message = await self._receive()
-        self._count += len(message.get("body", b""))
-        if self._count > self._most:
+        size = len(message.get("body", b""))
+        self._count += size
+        self._held.count += size
+        self._full = self._held.count > MOST_HELD
+        if self._full or self._count > self._most:
             self.exceeded = True
             raise _TooLargeError
         return message
 
+    def forget(self) -> None:
+        """It is in memory no more."""
+        self._held.count -= self._count
+
     def refusal(self) -> Response:
-        """The answer to a body that is too large."""
+        """The answer to a body that is too large, or one too many."""
+        if self._full:
+            return OverloadedError("more requests are being read than should be").response()
         return Problem(
             413,
             "too-large",

@@ -2,7 +2,8 @@
 
 1. Every route says which role it needs; one that says nothing is refused to everybody
    (`routed`), and a test looks at each of them.
-2. A token is looked up by its digest. What was found is kept until any token changes.
+2. A token is looked up by its digest among all that there are, which are read anew when any of them
+   changed: whoever has no token asks the database nothing, however often.
 3. Whoever shows a wrong token may do so a few times a minute.
 4. Everybody has a bucket of requests, by token; so one cannot starve the others.
 """
@@ -11,7 +12,7 @@ import ipaddress
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -21,7 +22,7 @@ from starlette.concurrency import run_in_threadpool
 from layerproof.engine.access import MOST_TOKEN, PREFIX, digest_of
 from layerproof.engine.ledger import Ledger
 from layerproof.engine.ports import Clock
-from layerproof.model.access import Role, allows
+from layerproof.model.access import AccessToken, Role, allows
 from layerproof.server.problems import Problem
 
 WRONG_PER_MINUTE = 30
@@ -81,8 +82,7 @@ class Gatekeeper:
         self._verify_foreign = verify_foreign
         self._all = Buckets(requests_per_second, max(2 * requests_per_second, 10))
         self._wrong = Buckets(WRONG_PER_MINUTE / 60, WRONG_PER_MINUTE)
-        self._known: dict[bytes, Principal] = {}
-        self._state = ""
+        self._known: tuple[str, Mapping[bytes, AccessToken]] = "", {}
 
     def admit(
         self, authorization: str, address: str, needed: Role, state: str | None = None
@@ -138,21 +138,24 @@ class Gatekeeper:
         if len(text) > MOST_TOKEN:
             return None
         now = self._clock.now()
-        state = state or self._ledger.access_state()
-        if state != self._state:
-            self._known, self._state = {}, state
-        digest = digest_of(text)
-        found = self._known.get(digest)
-        if found is None:
-            token = self._ledger.token(digest)
-            if token is None or not token.active(now):
-                return None
-            ends = min(filter(None, (token.expires_at, token.revoked_at)))
-            found = Principal(token.name, token.role, token.registry, ends, token.id)
-            self._known[digest] = found
-        if found.expires_at is not None and found.expires_at <= now:
+        token = self._tokens(state or self._ledger.access_state()).get(digest_of(text))
+        if token is None or not token.active(now):
             return None
-        return found
+        ends = min(filter(None, (token.expires_at, token.revoked_at)))
+        return Principal(token.name, token.role, token.registry, ends, token.id)
+
+    def knows(self, state: str | None) -> bool:
+        """Whether nothing has to be read to tell whose a token is."""
+        return state is not None and self._known[0] == state
+
+    def _tokens(self, state: str) -> Mapping[bytes, AccessToken]:
+        """As of this state, or a later one. Both stand in one place: another thread that reads
+        an older state never makes these the tokens of a newer one."""
+        known, tokens = self._known
+        if known != state:
+            tokens = {token.digest: token for token in self._ledger.tokens()}
+            self._known = state, tokens
+        return tokens
 
 
 def _sender(address: str) -> str:
@@ -182,9 +185,9 @@ async def admitted(request: Request, role: Role, access_state: str | None) -> Pr
     keeper: Gatekeeper = request.app.state.gatekeeper
     authorization = request.headers.get("authorization", "")
     asked = authorization, address_of(request), role, access_state
-    if f" {PREFIX}" in authorization:
-        found = keeper.admit(*asked)  # known, or one look-up
-    else:  # a provider may have to be asked
+    if f" {PREFIX}" in authorization and keeper.knows(access_state):
+        found = keeper.admit(*asked)
+    else:  # the database, or a provider, may have to be asked
         found = await run_in_threadpool(keeper.admit, *asked)
     request.state.principal = found
     return found

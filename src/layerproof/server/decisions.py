@@ -8,6 +8,9 @@
    one, so that a thousand requests cost a few looks.
 3. Of requests that ask the same at the same moment, one is worked out and all get the answer.
    Errors are not kept.
+4. What is kept is bounded in number and in bytes, questions included: whoever asks chooses how long
+   a question is. So is what one caller makes the index keep, by asking about ever other places:
+   beyond that, answers are as good, and their records are not in the index.
 """
 
 import asyncio
@@ -27,10 +30,14 @@ from layerproof.model.facts import Context
 from layerproof.model.gate import Answer as GateAnswer
 from layerproof.model.image import Image, Platform
 from layerproof.report.documents import record_document
+from layerproof.server.auth import Buckets
 from layerproof.server.service import Service
 
 MOST_KEPT = 50_000
-_MOST_BYTES = 256 << 20  # of answers that are kept
+_MOST_BYTES = 256 << 20  # of questions and answers that are kept
+_MOST_QUESTION = 4096  # bytes; a longer one is answered, and not remembered
+_RECORDS_AT_ONCE = 5000  # by one caller, for the index to keep
+_RECORDS_PER_SECOND = 5.0
 
 Stamp = tuple[Any, ...]
 
@@ -92,11 +99,13 @@ class Decisions:
         self._kept: OrderedDict[object, tuple[Stamp, Answer]] = OrderedDict()
         self._bytes = 0
         self._making: dict[object, asyncio.Future[Answer]] = {}
+        self._records = Buckets(_RECORDS_PER_SECOND, _RECORDS_AT_ONCE)
 
     async def answer(
-        self, key: object, stamp: Stamp, now: datetime, ask: Callable[[], Asked]
+        self, key: object, stamp: Stamp, now: datetime, ask: Callable[[], Asked], by: str = ""
     ) -> Answer:
-        """The answer to the question of this key. Raises LayerproofError, and what `ask` does."""
+        """The answer to the question of this key. `by`: a caller whose records have a bound. Raises
+        LayerproofError, and what `ask` does."""
         kept = self._kept.get(key)
         if kept is not None and kept[0] == stamp and kept[1].holds(now):
             self._kept.move_to_end(key)
@@ -104,7 +113,10 @@ class Decisions:
         making = self._making.get((key, stamp))
         if making is None:
             loop = asyncio.get_running_loop()
-            making = asyncio.ensure_future(loop.run_in_executor(self._threads, self._made, ask()))
+            asked, keep = ask(), not by or not self._records.take(by)
+            making = asyncio.ensure_future(
+                loop.run_in_executor(self._threads, self._made, asked, keep)
+            )
             self._making[key, stamp] = making
             making.add_done_callback(lambda done: self._keep(key, stamp, done))
         return await asyncio.shield(making)
@@ -113,7 +125,7 @@ class Decisions:
         """End the threads."""
         self._threads.shutdown()
 
-    def _made(self, asked: Asked) -> Answer:
+    def _made(self, asked: Asked, keep: bool) -> Answer:
         service = self._service
         index = service.stores.index
         image = self._known(asked)
@@ -126,6 +138,7 @@ class Decisions:
             service.analysers,
             context=asked.context,
             advisories=service.advisories(),
+            keep=keep,
         )
         body = json.dumps(record_document(record)).encode()  # msgspec knows no kinds of text
         return Answer(
@@ -157,8 +170,21 @@ class Decisions:
             return
         answer = done.result()
         old = self._kept.pop(key, None)
-        self._bytes += len(answer.body) - (len(old[1].body) if old else 0)
+        if old is not None:
+            self._bytes -= _size(key, old[1])
+        if _length(key) > _MOST_QUESTION:
+            return
+        self._bytes += _size(key, answer)
         self._kept[key] = stamp, answer
         while len(self._kept) > MOST_KEPT or self._bytes > _MOST_BYTES:
-            _, (_, gone) = self._kept.popitem(last=False)
-            self._bytes -= len(gone.body)
+            of, (_, gone) = self._kept.popitem(last=False)
+            self._bytes -= _size(of, gone)
+
+
+def _size(key: object, answer: Answer) -> int:
+    return _length(key) + len(answer.body)
+
+
+def _length(key: object) -> int:
+    """In bytes, about: a request's body, or what a gate asks by."""
+    return len(key) if isinstance(key, bytes) else len(repr(key))

@@ -1,5 +1,6 @@
 """Reports of many requests, written down together: one transaction for all that arrived while the
-last one ran. A request is answered when its own events are on the disk."""
+last one ran. A request is answered when its own events are on the disk. What cannot be written for
+the sake of one report fails that one only."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -7,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from layerproof.engine.intake import Accepted
+from layerproof.errors import IndexUnavailableError
 from layerproof.model.event import Event
 from layerproof.server.problems import Problem
 
@@ -21,14 +23,14 @@ class _Waiting:
 
 
 class OverloadedError(Problem):
-    """More is waiting than should; whoever reports is to come back."""
+    """More is waiting than should; whoever asks is to come back."""
 
-    def __init__(self) -> None:
+    def __init__(self, what: str) -> None:
         super().__init__(
             503,
             "overloaded",
-            "more reports are waiting to be written down than should be",
-            remedy="report again; registries do so by themselves",
+            what,
+            remedy="ask again in a moment; registries do so by themselves",
             headers={"Retry-After": "2"},
         )
 
@@ -49,7 +51,7 @@ class Batches:
         if not events:
             return Accepted(0, 0)
         if self._count + len(events) > MOST_WAITING:
-            raise OverloadedError
+            raise OverloadedError("more reports are waiting to be written down than should be")
         loop = asyncio.get_running_loop()
         mine = _Waiting(events, loop.create_future())
         self._waiting.append(mine)
@@ -71,14 +73,32 @@ class Batches:
             try:
                 accepted = await loop.run_in_executor(self._thread, self._accept, events)
             except Exception as error:  # noqa: BLE001  because each request is told of it
-                for item in batch:
-                    if not item.done.cancelled():
-                        item.done.set_exception(error)
+                if len(batch) > 1 and not isinstance(error, IndexUnavailableError):
+                    await self._one_by_one(batch)  # one of them is at fault, not all
+                else:
+                    _fail(batch, error)
                 continue
             for item in batch:
+                if not item.done.cancelled():
+                    item.done.set_result(accepted)
+
+    async def _one_by_one(self, batch: Sequence[_Waiting]) -> None:
+        loop = asyncio.get_running_loop()
+        for item in batch:
+            try:
+                accepted = await loop.run_in_executor(self._thread, self._accept, item.events)
+            except Exception as error:  # noqa: BLE001  because its request is told of it
+                _fail([item], error)
+            else:
                 if not item.done.cancelled():
                     item.done.set_result(accepted)
 
     def close(self) -> None:
         """End the thread."""
         self._thread.shutdown()
+
+
+def _fail(batch: Sequence[_Waiting], error: Exception) -> None:
+    for item in batch:
+        if not item.done.cancelled():
+            item.done.set_exception(error)

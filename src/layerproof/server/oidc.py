@@ -44,6 +44,7 @@ from layerproof.service_config import Oidc
 _ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512",
                "EdDSA"]  # fmt: skip
 _COOKIE = "layerproof-login"
+_SEALING = "login sealing key"  # in the index
 _LOGIN_LASTS = timedelta(minutes=10)
 _KEYS_LAST = timedelta(hours=1)
 _KEYS_AT_MOST = timedelta(days=1)  # while the provider cannot be asked
@@ -242,11 +243,20 @@ def _get(url: str) -> dict[str, Any]:
 def login_router(provider: Provider, service: Service) -> APIRouter:
     """The two addresses of a login."""
     router = APIRouter(tags=["login"])
-    sealing = secrets.token_bytes(32) if provider.oidc.client_secret_file is None else b""
 
     def key() -> bytes:
-        # All processes and machines must open each other's cookies.
-        return sealing or sha256(b"layerproof login " + provider._secret().encode()).digest()
+        """All processes and machines must open each other's cookies: a client without a secret
+        seals them by a key that lies in the index."""
+        if provider.oidc.client_secret_file is not None:
+            return sha256(b"layerproof login " + provider._secret().encode()).digest()
+        index = service.stores.index
+        found = index.cached(_SEALING)
+        if found is None:
+            # Of several that do so at once the last one stays; the others' logins begin again.
+            index.put_cached(_SEALING, secrets.token_bytes(32))
+            found = index.cached(_SEALING)
+        assert found is not None
+        return found
 
     @router.get("/login", responses=PROBLEMS, status_code=303, openapi_extra={"x-public": True})
     def begin() -> Response:

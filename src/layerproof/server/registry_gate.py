@@ -23,6 +23,7 @@ from layerproof.model.gate import Answer, Question
 from layerproof.model.image import Descriptor
 from layerproof.model.reference import parse_reference
 from layerproof.server import logs
+from layerproof.server.connections import Streaming
 from layerproof.server.gate_host import gate_log, gating
 from layerproof.server.gating import Gating
 from layerproof.server.run import Server
@@ -94,7 +95,7 @@ async def _answer(
         observe=counts.observe,
         metrics=service.metrics.text,
     )
-    server = Server(application, settings)
+    server = Server(application, settings, Streaming)
     logs.logger().info("gate open", gate=GATE, upstream=options.host)
     try:
         await server.serve(sockets)

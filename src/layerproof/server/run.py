@@ -4,6 +4,7 @@
    at once. All processes share it.
 2. With one process, everything runs in this one. With more, this one watches: a process that ends
    is started again, less and less soon if it keeps ending.
+   So is the worker.
 3. SIGTERM and SIGINT end all of it in order: no new requests, those that run are answered, jobs
    that run wait again.
 4. Certificate and key are read again when they change; connections that exist stay.
@@ -11,6 +12,7 @@
 
 import asyncio
 import os
+import resource
 import signal
 import socket
 import ssl
@@ -19,6 +21,8 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -33,6 +37,7 @@ from layerproof.errors import UsageError
 from layerproof.server import logs
 from layerproof.server.app import make_app
 from layerproof.server.auth import Verify
+from layerproof.server.connections import Connection
 from layerproof.server.decisions import Stamp
 from layerproof.server.metrics import Metrics
 from layerproof.server.service import Service, file_stamp, stamps
@@ -40,6 +45,7 @@ from layerproof.server.work import run_worker
 from layerproof.service_config import ServiceConfig
 
 BACKLOG = 2048
+MOST_DESCRIPTORS = 65_536
 _GRACE_SECONDS = 20
 _LOOK_SECONDS = 1.0
 _SOUND_SECONDS = 10.0  # whoever lived so long did not fail at its start
@@ -71,6 +77,15 @@ def bind(listen: str) -> list[socket.socket]:
     return bound
 
 
+def raise_descriptors() -> None:
+    """Each connection takes one: as many as the system allows, up to MOST_DESCRIPTORS."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MOST_DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def _bound(family: int, kind: int, protocol: int, address: object) -> socket.socket:
     found = socket.socket(family, kind, protocol)
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -91,6 +106,7 @@ def serve(
     log_json: bool,
 ) -> int:
     """Until a signal ends it; the exit code. `slots`: jobs at once, 0 for none here."""
+    raise_descriptors()
     stop = threading.Event()
     worker = _worker_thread(settings, config, slots, stop) if slots else None
     if worker is not None:
@@ -103,6 +119,12 @@ def serve(
         stop.set()
         if worker is not None:
             worker.join(_GRACE_SECONDS)
+
+
+def own_slots() -> int:
+    """How many jobs `serve` does at once: more than one, so that a registry which drips keeps no
+    other one waiting; not many, because each has a process."""
+    return min(max(os.cpu_count() or 1, 2), 4)
 
 
 def work(settings: Settings, config: ServiceConfig, slots: int) -> int:
@@ -187,7 +209,9 @@ def trace(app: FastAPI) -> None:
 class Server(uvicorn.Server):
     """uvicorn, with a certificate that is read again when it changes."""
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    def __init__(
+        self, app: ASGIApp, settings: Settings, connection: type[Connection] = Connection
+    ) -> None:
         config = uvicorn.Config(
             app,
             log_config=None,
@@ -196,7 +220,8 @@ class Server(uvicorn.Server):
             proxy_headers=False,  # addresses are those of connections, nobody can claim another
             timeout_keep_alive=30,
             timeout_graceful_shutdown=_GRACE_SECONDS,
-            h11_max_incomplete_event_size=64 * 1024,
+            http=connection,
+            ws="none",
             backlog=BACKLOG,
         )
         config.load()
@@ -289,6 +314,8 @@ class _Processes:
         self._running: dict[int, tuple[subprocess.Popen[bytes], float]] = {}
         self._ended: dict[int, float] = {}
         self._stopping = False
+        # The kernel closes our end when we are gone; nobody else has it.
+        self._pipe, self._ours = os.pipe()
 
     def run(self) -> int:
         """Until a signal ends it."""
@@ -317,9 +344,10 @@ class _Processes:
         self._running[slot] = self._start(folder), time.monotonic()
 
     def _start(self, folder: str) -> subprocess.Popen[bytes]:
+        numbers = map(str, self._numbers)
         return subprocess.Popen(
-            [sys.executable, "-m", "layerproof.server.process", *map(str, self._numbers)],
-            pass_fds=self._numbers,
+            [sys.executable, "-m", "layerproof.server.process", str(self._pipe), *numbers],
+            pass_fds=[self._pipe, *self._numbers],
             env={
                 **os.environ,
                 "PROMETHEUS_MULTIPROC_DIR": folder,
@@ -346,14 +374,27 @@ class _Processes:
 def _worker_thread(
     settings: Settings, config: ServiceConfig, slots: int, stop: threading.Event
 ) -> threading.Thread:
-    def run() -> None:
+    def once() -> None:
         stores = wiring.open_stores(settings)
         try:
             run_worker(stores, settings, config, wiring.open_clock(), slots, stop)
-        except Exception:
-            logs.logger().exception("the worker ended")
-            raise
         finally:
             stores.close()
 
-    return threading.Thread(target=run, name="worker", daemon=True)
+    return threading.Thread(target=keep_working, args=(once, stop), name="worker", daemon=True)
+
+
+def keep_working(work: Callable[[], None], stop: threading.Event) -> None:
+    """Work until `stop` is set: a worker that ends before is started again, less and less soon if
+    it keeps ending. A service without one would take reports and do nothing about them."""
+    pause = 0.0
+    while not stop.is_set():
+        began = time.monotonic()
+        try:
+            work()
+        except Exception:  # noqa: BLE001  because it is started again
+            logs.logger().exception("the worker ended; it is started again")
+        if time.monotonic() - began > _SOUND_SECONDS:
+            pause = 0.0
+        stop.wait(pause)
+        pause = min(max(2 * pause, 0.5), _LONGEST_PAUSE)

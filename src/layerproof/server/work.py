@@ -3,7 +3,6 @@
 import os
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from datetime import datetime, timedelta
 from threading import Event as Signal
 
@@ -12,12 +11,14 @@ from layerproof.engine.ports import Clock, Index
 from layerproof.engine.queue import Queue
 from layerproof.errors import IndexUnavailableError
 from layerproof.model.job import Priority, Wanted
+from layerproof.server import logs
 from layerproof.server.child import POLL, PRUNE
 from layerproof.server.children import Children
 from layerproof.service_config import Keep, ServiceConfig
 from layerproof.wiring import Stores
 
 _LOOK_SECONDS = 1.0
+_AFTER_DEFECT_SECONDS = 30.0
 _PRUNE_EVERY = timedelta(days=1)
 
 
@@ -31,14 +32,15 @@ def run_worker(
 ) -> None:
     """Until `stop` is set."""
     children = Children(environment_of(settings, slots))
+    ended = threading.Event()  # this worker; there may be another after it
     schedule = threading.Thread(
-        target=Schedule(stores.index, stores.queue, clock, config).run, args=(stop,), daemon=True
+        target=Schedule(stores.index, stores.queue, clock, config).run, args=(ended,), daemon=True
     )
     schedule.start()
     try:
         stores.queue.run(children.work, slots=slots, stop=stop)
     finally:
-        stop.set()
+        ended.set()
         children.close()
         schedule.join()
 
@@ -70,8 +72,13 @@ class Schedule:
     def run(self, stop: Signal) -> None:
         """Until `stop` is set."""
         while not stop.is_set():
-            with suppress(IndexUnavailableError):  # it comes back, or /readyz says so
+            try:
                 self.once()
+            except IndexUnavailableError:
+                pass  # it comes back, or /readyz says so
+            except Exception:  # noqa: BLE001  because it has to go on
+                logs.logger().exception("nothing was queued; it is tried again")
+                stop.wait(_AFTER_DEFECT_SECONDS)
             stop.wait(_LOOK_SECONDS)
 
     def once(self) -> int:

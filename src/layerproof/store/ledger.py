@@ -45,12 +45,6 @@ class SqlLedger:
         with self._executor.read() as session:
             return [_token(row) for row in session.rows("tokens")]
 
-    def token(self, digest: bytes) -> AccessToken | None:
-        """By the sha256 of the token."""
-        with self._executor.read() as session:
-            row = first(session.rows("token_by_digest", digest=digest))
-        return None if row is None else _token(row)
-
     # --- audit ---
 
     def add_audit(self, record: AuditRecord) -> None:

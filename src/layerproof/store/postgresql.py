@@ -3,10 +3,14 @@
 The schema is made, and brought to the newest revision, at the first use: all steps in one
 transaction under an advisory lock, so that machines that start at once do it once. An index that a
 newer Layerproof wrote is refused.
+
+Writers wait for each other. So none may keep the others waiting for as long as TCP believes in a
+machine that is gone: both sides notice within a minute, and a transaction in which nothing happens
+for five is ended by the server (PostgreSQL documentation, 20.3.2 and 20.11.1; libpq, 34.1.2).
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 
 from sqlalchemy import URL, Connection, Engine, create_engine, inspect, make_url, text
@@ -21,6 +25,15 @@ from layerproof.store.sqlite_sql import HEAD, REVISIONS
 
 _MIGRATING = 0x4C507267  # advisory lock of whoever migrates
 _CONNECT_SECONDS = 10
+_LIMITS: Mapping[str, str | int] = {
+    "connect_timeout": _CONNECT_SECONDS,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
+    "options": "-c idle_in_transaction_session_timeout=300000 -c tcp_keepalives_idle=30"
+    " -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3",
+}
 
 
 def engine_of(url: str, *, pool_size: int = 5) -> Engine:
@@ -38,8 +51,13 @@ def engine_of(url: str, *, pool_size: int = 5) -> Engine:
         pool_size=pool_size,
         max_overflow=20,
         pool_pre_ping=True,  # a database that was restarted is not an error
-        connect_args={"connect_timeout": _CONNECT_SECONDS, "application_name": "layerproof"},
+        connect_args={**limits(found), "application_name": "layerproof"},
     )
+
+
+def limits(url: URL) -> dict[str, str | int]:
+    """How long a connection waits for what, by libpq's names; what the URL says itself stays."""
+    return {name: value for name, value in _LIMITS.items() if name not in url.query}
 
 
 def safe_url(url: str) -> str:

@@ -12,7 +12,7 @@ import psycopg
 
 from layerproof.errors import IndexUnavailableError
 from layerproof.store.counter_rows import ACCESS, STATE
-from layerproof.store.postgresql import engine_of, safe_url
+from layerproof.store.postgresql import engine_of, limits, safe_url
 
 _SECONDS = 10.0  # for one reading, connecting included
 _ONE = "(SELECT value FROM counter WHERE name = %s)"
@@ -68,4 +68,4 @@ class PostgresStates:
 def _arguments(url: str) -> Mapping[str, Any]:
     engine = engine_of(url)
     _, found = engine.dialect.create_connect_args(engine.url)
-    return {**found, "autocommit": True, "connect_timeout": 10, "application_name": "layerproof"}
+    return {**found, **limits(engine.url), "autocommit": True, "application_name": "layerproof"}

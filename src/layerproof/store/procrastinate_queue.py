@@ -25,6 +25,7 @@ from procrastinate.exceptions import AlreadyEnqueued, ConnectorException, JobAbo
 from procrastinate.jobs import Job as TheirJob
 from procrastinate.retry import BaseRetryStrategy, RetryDecision
 from procrastinate.schema import SchemaManager
+from psycopg.conninfo import make_conninfo
 from sqlalchemy import URL, Connection, Engine, inspect, text
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -35,6 +36,7 @@ from layerproof.model.job import Job, JobState, Wanted
 from layerproof.model.page import NEWEST, Cursor, Page
 from layerproof.store import job_rows
 from layerproof.store.executor import Executor
+from layerproof.store.postgresql import limits
 from layerproof.store.sql_queue import error_document
 
 TASK = "layerproof.job"
@@ -466,4 +468,5 @@ def _job(row: Sequence[Any], progress: Mapping[str, object], error: Mapping[str,
 
 def _libpq(url: URL) -> str:
     """The URL as libpq takes it."""
-    return url.set(drivername="postgresql").render_as_string(hide_password=False)
+    plain = url.set(drivername="postgresql").render_as_string(hide_password=False)
+    return make_conninfo(plain, **limits(url))

@@ -7,6 +7,7 @@
 3. Threads look for work when somebody in this process queues some, and every half second.
 """
 
+import logging
 import os
 import secrets
 import socket
@@ -26,6 +27,7 @@ from layerproof.model.page import Cursor, Page
 from layerproof.store import job_rows
 from layerproof.store.executor import Executor
 
+_log = logging.getLogger(__name__)
 LOOK_SECONDS = 0.5
 _REPORT_SECONDS = 1.0  # between two writes of a job's progress
 
@@ -78,21 +80,25 @@ class SqlQueue:
 
     def run(self, work: Work, *, slots: int, stop: Signal) -> None:
         """Do jobs until `stop` is set."""
-        worker = _Worker(self._executor, self._clock, work, stop)
+        ended = Signal()  # of this run: its threads go with it, however it ends
+        worker = _Worker(self._executor, self._clock, work, ended)
         worker.recover()
         threads = [
-            threading.Thread(target=self._slot, args=(worker, stop), name=f"job-{n}", daemon=True)
+            threading.Thread(target=self._slot, args=(worker, ended), name=f"job-{n}", daemon=True)
             for n in range(slots)
         ]
         for thread in threads:
             thread.start()
-        while not stop.wait(ALIVE.total_seconds()):
-            worker.say_alive()
-            worker.recover()
-        with self._more:
-            self._more.notify_all()
-        for thread in threads:
-            thread.join()
+        try:
+            while not stop.wait(ALIVE.total_seconds()):
+                worker.say_alive()
+                worker.recover()
+        finally:
+            ended.set()
+            with self._more:
+                self._more.notify_all()
+            for thread in threads:
+                thread.join()
 
     def close(self) -> None:
         """Close connections."""
@@ -101,8 +107,12 @@ class SqlQueue:
     def _slot(self, worker: "_Worker", stop: Signal) -> None:
         while not stop.is_set():
             busy = False
-            with suppress(IndexUnavailableError):  # a disk that is full now has room later
+            try:
                 busy = worker.once()
+            except IndexUnavailableError:
+                pass  # a disk that is full now has room later
+            except Exception:  # noqa: BLE001  because else a slot would be gone, and nobody knew
+                _log.exception("a slot for jobs failed, and goes on")
             if not busy and not stop.is_set():
                 with self._more:
                     self._more.wait(LOOK_SECONDS)

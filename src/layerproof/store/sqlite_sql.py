@@ -808,12 +808,6 @@ STATEMENTS: Mapping[str, str] = {
         "access_token.expires_at, access_token.revoked_by, access_token.revoked_at, "
         "access_token.registry FROM access_token ORDER BY access_token.id"
     ),
-    "token_by_digest": (
-        "SELECT access_token.id, access_token.name, access_token.title, access_token.role, "
-        "access_token.digest, access_token.created_by, access_token.created_at, "
-        "access_token.expires_at, access_token.revoked_by, access_token.revoked_at, "
-        "access_token.registry FROM access_token WHERE access_token.digest = :digest"
-    ),
     "put_audit": (
         "INSERT INTO audit (at, actor, role, action, target, address, outcome, details) VALUES "
         "(:at, :actor, :role, :action, :target, :address, :outcome, :details)"

@@ -592,7 +592,6 @@ def _access(insert: Insert) -> Mapping[str, Executable]:
     return {
         "put_token": insert.replace(access_token, "name"),
         "tokens": tokens.order_by(access_token.c.id),
-        "token_by_digest": tokens.where(is_(access_token.c.digest)),
         "put_audit": insert.plain(audit),
         "audit_page": select(*audit.c)
         .where(audit.c.id < bindparam("before_id"))

@@ -44,10 +44,6 @@ class MemoryLedger:
         """All, the oldest first."""
         return list(self._tokens.values())
 
-    def token(self, digest: bytes) -> AccessToken | None:
-        """By the sha256 of the token."""
-        return next((t for t in self._tokens.values() if t.digest == digest), None)
-
     def add_audit(self, record: AuditRecord) -> None:
         """Append."""
         with self._lock:

@@ -1,20 +1,23 @@
 """Tokens over HTTP: limits that no header gets around, rotation, expiry; changes are audited."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.requests import Request
 from tests.contract.index_examples import chains, image, withdrawal
 from tests.unit.server.test_routes import DIGEST, REGISTRY, TestClient, World, operations
 
 from layerproof.engine.access import issue
-from layerproof.errors import AccessError
+from layerproof.errors import AccessError, IndexUnavailableError
 from layerproof.model.access import Role
 from layerproof.server.app import make_app
-from layerproof.server.auth import WRONG_PER_MINUTE, Buckets
+from layerproof.server.auth import WRONG_PER_MINUTE, Buckets, Principal
+from layerproof.server.routes._common import audited
 from layerproof.testing.ledger import MemoryLedger
 
 SPOOFED = ("X-Forwarded-For", "X-Real-IP", "Forwarded", "X-Client-IP", "True-Client-IP")
@@ -163,9 +166,14 @@ def test_every_change_that_is_made_stands_in_the_audit_with_who_and_whence(
         answer = client.request(method, f"/api/v1{path}", headers=admin, json=body)
         assert answer.status_code < 300, (method, path, answer.text)
         records = world.ledger.audit(500).items
-        assert len(records) == before + 1, (method, path)
-        assert (records[0].actor, records[0].role) == ("admin", "admin")
-        assert records[0].address == "testclient"
+        assert len(records) == before + 2, (method, path)
+        ended, begun = records[:2]
+        assert (begun.outcome, ended.outcome) == ("begun", "done")
+        assert begun.action == ended.action
+        for record in (begun, ended):
+            assert (record.actor, record.role) == ("admin", "admin")
+            assert record.address == "testclient"
+            assert record.details["request"] == answer.headers["x-request-id"]
         done.add((method, f"/api/v1{route}"))
         return answer.json()
 
@@ -193,6 +201,50 @@ def test_every_change_that_is_made_stands_in_the_audit_with_who_and_whence(
     ask("POST", where, "/quarantine/{identity}/release", because)
     changing = {(method, path) for method, path in operations(world.app) if method != "GET"}
     assert done == changing - READING
+
+
+def test_a_change_that_the_service_did_not_survive_stands_in_the_audit_as_begun(
+    world: World,
+) -> None:
+    class Killed(BaseException):
+        """As by a signal: nothing more is written."""
+
+    scope = {"type": "http", "headers": [], "client": ("a", 1), "state": {"identity": "1f"}}
+    who = Principal("alice", Role.OPERATOR)
+    with (
+        suppress(Killed),
+        audited(world.app.state.service, Request(scope), who, "trust.add", "app", reason="why"),
+    ):
+        raise Killed
+    (record,) = world.ledger.audit(9).items
+    assert (record.actor, record.action, record.outcome) == ("alice", "trust.add", "begun")
+    assert record.details == {"reason": "why", "request": "1f"}
+
+
+def test_a_change_that_failed_stands_in_the_audit_with_why(
+    world: World, client: TestClient
+) -> None:
+    admin = world.headers(Role.ADMIN)
+    for _ in range(2):
+        client.post("/api/v1/tokens", headers=admin, json={"name": "a", "role": "viewer"})
+    outcomes = [record.outcome for record in world.ledger.audit(9).items]
+    assert outcomes[1:] == ["begun", "done", "begun"]
+    assert outcomes[0] not in ("begun", "done")
+
+
+def test_nothing_is_changed_where_the_audit_cannot_be_written(
+    world: World, client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: object) -> None:
+        raise IndexUnavailableError("the disk is full")
+
+    monkeypatch.setattr(world.ledger, "add_audit", full)
+    admin = world.headers(Role.ADMIN)
+    put = {"text": POLICY, "reason": "why"}
+    assert client.post("/api/v1/exceptions", headers=admin, json=EXCEPTION).status_code == 503
+    assert client.put("/api/v1/policy", headers=admin, json=put).status_code == 503
+    assert not world.ledger.exceptions()
+    assert not world.ledger.policies()
 
 
 READING = {

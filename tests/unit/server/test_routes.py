@@ -133,6 +133,16 @@ def test_a_token_that_was_revoked_is_refused_at_once(world: World, client: TestC
     assert client.post("/api/v1/decisions", headers=headers, json=body).status_code == 401
 
 
+def test_a_path_that_is_none_of_ours_is_not_redirected_to_whom_the_host_header_names(
+    world: World, client: TestClient
+) -> None:
+    headers = {**world.headers(Role.VIEWER), "Host": "attacker.example"}
+    for method, path in (("POST", "/api/v1/decisions/"), ("GET", "/api/v1/me/")):
+        answer = client.request(method, path, headers=headers, follow_redirects=False)
+        assert answer.status_code == 404, path
+        assert "location" not in answer.headers
+
+
 def test_guessing_tokens_is_slowed_down(client: TestClient) -> None:
     codes = [
         client.get("/api/v1/me", headers={"Authorization": f"Bearer lp_{number}"}).status_code

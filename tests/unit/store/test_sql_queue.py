@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -183,3 +184,29 @@ def test_reports_go_with_their_jobs_and_with_no_other(
     assert queue.prune(NOW + timedelta(hours=1)) == 1
     with executor.read() as session:
         assert set(job_rows.reports(session, [1, 2, 3])) == {2, 3}
+
+
+def test_a_defect_in_a_slot_does_not_end_it(
+    executor: SqliteExecutor, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take, failures = job_rows.take, [ValueError("a defect"), ValueError("another")]
+
+    def failing(*arguments: Any) -> Job | None:
+        if failures:
+            raise failures.pop()
+        return take(*arguments)
+
+    monkeypatch.setattr(job_rows, "take", failing)
+    queue, stop = SqlQueue(executor, clock), threading.Event()
+    queue.put([WANTED])
+    done = threading.Event()
+    running = threading.Thread(
+        target=queue.run, args=(lambda *_: done.set(),), kwargs={"slots": 1, "stop": stop}
+    )
+    running.start()
+    try:
+        assert done.wait(30)
+    finally:
+        stop.set()
+        running.join()
+    assert not failures

@@ -1,11 +1,14 @@
 """What routes share: the service, the caller, texts that may be given."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Path, Request
 
-from layerproof.errors import ImageNotFoundError, ManifestError
-from layerproof.model.access import Role
+from layerproof.errors import ImageNotFoundError, LayerproofError, ManifestError
+from layerproof.model.access import BEGUN, Role
 from layerproof.model.digest import ChainId, Digest
 from layerproof.server.auth import Principal, address_of, needs
 from layerproof.server.problems import Problem
@@ -47,6 +50,21 @@ def missing(what: str, where: str, remedy: str) -> ImageNotFoundError:
     return ImageNotFoundError(f"there is no such {what}", where=where, remedy=remedy)
 
 
+@dataclass(slots=True)
+class Change:
+    """A change on its way, as the audit is to tell of it; what is known at its end only is added
+    then."""
+
+    target: str
+    details: dict[str, object]
+
+    def became(self, target: str, **details: object) -> None:
+        """What it was done to, once that has an id."""
+        self.target = target
+        self.details.update(details)
+
+
+@contextmanager
 def audited(
     service: Service,
     request: Request,
@@ -54,13 +72,30 @@ def audited(
     action: str,
     target: str,
     **details: object,
-) -> None:
-    """Write down a change that was made."""
-    service.audit(
-        actor=principal.name,
-        role=str(principal.role),
-        action=action,
-        target=target,
-        address=address_of(request),
-        details=details,
-    )
+) -> Iterator[Change]:
+    """Write down a change before it is made, and how it ended: two records of one request. Without
+    the first there is no change; one without the other was made, or not, when the service was
+    ended, and somebody has to look (docs/adr/0015). Raises IndexUnavailableError."""
+    change = Change(target, {**details, "request": request.state.identity})
+
+    def write(outcome: str) -> None:
+        service.audit(
+            actor=principal.name,
+            role=str(principal.role),
+            action=action,
+            target=change.target,
+            address=address_of(request),
+            details=change.details,
+            outcome=outcome,
+        )
+
+    write(BEGUN)
+    try:
+        yield change
+    except (LayerproofError, Problem) as error:
+        write(error.code)
+        raise
+    except Exception:
+        write("defect")
+        raise
+    write("done")

@@ -64,20 +64,19 @@ def make_token(
 ) -> dict[str, Any]:
     """Make a token. It is shown in this answer, and never again."""
     now = service.clock.now()
-    issued = issue(
-        service.stores.ledger,
-        name=body.name,
-        role=body.role,
-        by=principal.name,
-        now=now,
-        days=body.days,
-        random=random_bytes(),
-        registry=body.registry.lower(),
-    )
-    audited(
-        service, request, principal, "token.make", issued.token.id, name=body.name,
-        tokenRole=str(body.role),
-    )  # fmt: skip
+    said = {"name": body.name, "tokenRole": str(body.role)}
+    with audited(service, request, principal, "token.make", body.name, **said) as change:
+        issued = issue(
+            service.stores.ledger,
+            name=body.name,
+            role=body.role,
+            by=principal.name,
+            now=now,
+            days=body.days,
+            random=random_bytes(),
+            registry=body.registry.lower(),
+        )
+        change.became(issued.token.id)
     return token_document(issued.token, now, issued.text)
 
 
@@ -87,15 +86,16 @@ def rotate_token(
 ) -> dict[str, Any]:
     """Make a token in place of another one, which ends after a while."""
     now = service.clock.now()
-    issued = rotate(
-        service.stores.ledger,
-        identity,
-        by=principal.name,
-        now=now,
-        grace=timedelta(hours=body.graceHours),
-        random=random_bytes(),
-    )
-    audited(service, request, principal, "token.rotate", identity, new=issued.token.id)
+    with audited(service, request, principal, "token.rotate", identity) as change:
+        issued = rotate(
+            service.stores.ledger,
+            identity,
+            by=principal.name,
+            now=now,
+            grace=timedelta(hours=body.graceHours),
+            random=random_bytes(),
+        )
+        change.became(identity, new=issued.token.id)
     return token_document(issued.token, now, issued.text)
 
 
@@ -105,8 +105,9 @@ def revoke_token(
 ) -> dict[str, Any]:
     """End a token now."""
     now = service.clock.now()
-    token = revoke(service.stores.ledger, identity, by=principal.name, now=now)
-    audited(service, request, principal, "token.revoke", identity, name=token.name)
+    with audited(service, request, principal, "token.revoke", identity) as change:
+        token = revoke(service.stores.ledger, identity, by=principal.name, now=now)
+        change.became(identity, name=token.name)
     return token_document(token, now)
 
 

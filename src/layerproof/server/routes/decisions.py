@@ -41,9 +41,10 @@ async def decide(request: Request) -> Response:
     state = request.app.state
     decisions: Decisions = state.decisions
     stamp = await state.freshness.now()
-    await admitted(request, ROLE, stamp[1])
+    principal = await admitted(request, ROLE, stamp[1])
     body = await request.body()
-    answer = await decisions.answer(body, stamp, state.service.clock.now(), lambda: _asked(body))
+    now = state.service.clock.now()
+    answer = await decisions.answer(body, stamp, now, lambda: _asked(body), principal.key)
     request.state.decision = answer.decision
     return Response(answer.body, media_type="application/json")
 

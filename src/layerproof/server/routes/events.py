@@ -74,8 +74,8 @@ def report_events(
 ) -> dict[str, Any]:
     """Report what a monitor saw. The same id counts once."""
     events = [_event(report, principal) for report in body.events]
-    accepted = service.intake.accept(events)
-    audited(service, request, principal, "events.report", f"{len(events)} events")
+    with audited(service, request, principal, "events.report", f"{len(events)} events"):
+        accepted = service.intake.accept(events)
     return accepted_document(
         events=len(events), newEvents=accepted.events, newJobs=accepted.jobs, leftOut=0
     )

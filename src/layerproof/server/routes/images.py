@@ -96,7 +96,7 @@ def index_image(
         )
     text = str(reference)
     turn = str(reference.digest) if reference.digest else text
-    queued = service.stores.queue.put([index_job(text, turn, Priority.ASKED)])
-    audited(service, request, principal, "image.index", text)
+    with audited(service, request, principal, "image.index", text):
+        queued = service.stores.queue.put([index_job(text, turn, Priority.ASKED)])
     response.headers["Location"] = "/api/v1/jobs"
     return accepted_document(newJobs=queued)

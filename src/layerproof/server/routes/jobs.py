@@ -41,9 +41,9 @@ def cancel_job(
     queue = service.stores.queue
     if queue.job(identity) is None:
         raise missing("job", str(identity), "GET /api/v1/jobs lists them")
-    if not queue.cancel(identity):
-        raise Problem(409, "job-ended", "the job has ended already", where=str(identity))
-    audited(service, request, principal, "job.cancel", str(identity))
+    with audited(service, request, principal, "job.cancel", str(identity)):
+        if not queue.cancel(identity):
+            raise Problem(409, "job-ended", "the job has ended already", where=str(identity))
     job = queue.job(identity)
     assert job is not None
     return job_document(job)

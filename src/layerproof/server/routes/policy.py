@@ -96,15 +96,16 @@ def put_policy(
         )
     policy = load_policy(body.text.encode("utf-8", "surrogatepass"), where="policy")
     revision = PolicyRevision(0, body.text, principal.name, service.clock.now(), body.reason)
-    if not service.stores.ledger.add_policy(revision, body.after):
-        raise Problem(
-            409,
-            "policy-changed",
-            "somebody else has put a policy since",
-            where=f"after {body.after}",
-            remedy="read it, GET /api/v1/policy/revisions, and put yours again on top of it",
-        )
-    audited(service, request, principal, "policy.put", str(policy.digest), reason=body.reason)
+    about = str(policy.digest)
+    with audited(service, request, principal, "policy.put", about, reason=body.reason):
+        if not service.stores.ledger.add_policy(revision, body.after):
+            raise Problem(
+                409,
+                "policy-changed",
+                "somebody else has put a policy since",
+                where=f"after {body.after}",
+                remedy="read it, GET /api/v1/policy/revisions, and put yours again on top of it",
+            )
     return revision_document(service.stores.ledger.policies()[0])
 
 
@@ -140,8 +141,8 @@ def make_exception(
     }
     read_exception(document, "exception")
     made = MadeException(new_id(), document, principal.name, service.clock.now())
-    service.stores.ledger.put_exception(made)
-    audited(service, request, principal, "exception.make", made.id, reason=body.reason)
+    with audited(service, request, principal, "exception.make", made.id, reason=body.reason):
+        service.stores.ledger.put_exception(made)
     return exception_document(made)
 
 
@@ -156,6 +157,6 @@ def end_exception(
         raise missing("exception", identity, "GET /api/v1/exceptions lists them")
     if found.ended_at is None:
         found = replace(found, ended_by=principal.name, ended_at=service.clock.now())
-        ledger.put_exception(found)
-        audited(service, request, principal, "exception.end", found.id)
+        with audited(service, request, principal, "exception.end", found.id):
+            ledger.put_exception(found)
     return exception_document(found)

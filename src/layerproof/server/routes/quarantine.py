@@ -54,8 +54,9 @@ def pull(service: The, request: Request, principal: Operator, body: PullRequest)
         "withdraw": "no" if body.inspectOnly else "yes",
     }
     job = Wanted(f"{PULL} {reference}", str(reference), PULL, arguments, Priority.ASKED)
-    queued = service.stores.queue.put([job])
-    audited(service, request, principal, "quarantine.pull", str(reference), reason=body.reason)
+    about = str(reference)
+    with audited(service, request, principal, "quarantine.pull", about, reason=body.reason):
+        queued = service.stores.queue.put([job])
     return accepted_document(newJobs=queued)
 
 
@@ -65,9 +66,11 @@ def release_layers(
 ) -> dict[str, Any]:
     """Let a withdrawn layer be judged as any other again."""
     now = service.clock.now()
-    released = release(
-        service.stores.index, identity, by=principal.name, reason=body.reason, now=now
-    )
-    for record in released:
-        audited(service, request, principal, "quarantine.release", record.id, reason=body.reason)
+    with audited(
+        service, request, principal, "quarantine.release", identity, reason=body.reason
+    ) as change:
+        released = release(
+            service.stores.index, identity, by=principal.name, reason=body.reason, now=now
+        )
+        change.became(identity, released=[record.id for record in released])
     return page_document([withdrawal_document(record, now) for record in released], None)

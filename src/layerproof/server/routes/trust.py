@@ -64,13 +64,13 @@ def trust_image(
     if found.reference == body.image:  # a bare digest: the name says more
         record = index.image_by_config(found.config_digest)
         found = record.image if record else found
-    trusted = add_trust(
-        index, found, by=principal.name, reason=body.reason, now=now, expires_at=_utc(body)
-    )
-    audited(
-        service, request, principal, "trust.add", trusted.id, reference=trusted.reference,
-        reason=trusted.reason,
-    )  # fmt: skip
+    with audited(
+        service, request, principal, "trust.add", body.image, reason=body.reason
+    ) as change:
+        trusted = add_trust(
+            index, found, by=principal.name, reason=body.reason, now=now, expires_at=_utc(body)
+        )
+        change.became(trusted.id, reference=trusted.reference)
     return trust_document(trusted, now)
 
 
@@ -80,14 +80,13 @@ def revoke(
 ) -> dict[str, Any]:
     """Take trust back, by its id."""
     now = service.clock.now()
-    records = revoke_trust(
-        service.stores.index, identity, by=principal.name, reason=body.reason, now=now
-    )
-    for record in records:
-        audited(
-            service, request, principal, "trust.revoke", record.id, reference=record.reference,
-            reason=body.reason,
-        )  # fmt: skip
+    with audited(
+        service, request, principal, "trust.revoke", identity, reason=body.reason
+    ) as change:
+        records = revoke_trust(
+            service.stores.index, identity, by=principal.name, reason=body.reason, now=now
+        )
+        change.became(identity, revoked={record.id: record.reference for record in records})
     return page_document([trust_document(record, now) for record in records], None)
 
 

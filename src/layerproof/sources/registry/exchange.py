@@ -1,9 +1,9 @@
 """One request to a registry: authorisation, redirects, retries, readable errors.
 
 1. What was granted before is sent along; a 401 of the registry itself is answered once.
-2. Redirects are followed a few times, never from https to http. The Authorization header goes to
-   the registry's own origin only, and not any more once the way has left it (signed addresses of
-   storage services carry their own right, and must not see ours).
+2. Redirects are followed a few times, never from https to http, nor from elsewhere to this machine.
+   The Authorization header goes to the registry's own origin only, and not any more once the way
+   has left it (signed addresses of storage services carry their own right, and must not see ours).
 3. 429, 502, 503, 504 and broken connections are tried again, after the time that Retry-After
    names (RFC 9110 section 10.2.3) or a growing pause; both are bounded. A host that is unknown,
    refuses connections or has no valid certificate is final at once.
@@ -25,7 +25,7 @@ from layerproof.errors import ProtocolError, SourceError, UnreachableError
 from layerproof.sources.registry.answers import ERROR_BYTES, refusal, transport_failure
 from layerproof.sources.registry.auth import Authorizer, Document, Grant
 from layerproof.sources.registry.credentials import CredentialProvider
-from layerproof.sources.registry.names import Endpoint
+from layerproof.sources.registry.names import Endpoint, is_loopback
 from layerproof.sources.registry.settings import RegistrySettings
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -254,6 +254,8 @@ def _target(response: httpx.Response) -> httpx.URL:
         raise _bad_redirect(here, "to nowhere")
     if here.scheme == "https" and target.scheme == "http":
         raise _bad_redirect(here, f"from https to plain http ({target.host})")
+    if is_loopback(target.host) and not is_loopback(here.host):
+        raise _bad_redirect(here, f"to this machine ({target.host})")
     return target.copy_with(userinfo=b"")
 
 

@@ -66,6 +66,14 @@ def is_loopback(name: str) -> bool:
         return False
 
 
+def is_off_limits(address: str) -> bool:
+    """Whether no registry can be at this IP address, while the machine's own metadata service may
+    be: link-local ones (RFC 3927, RFC 4291 section 2.5.6), and those that mean none."""
+    found = ipaddress.ip_address(address.partition("%")[0])
+    found = getattr(found, "ipv4_mapped", None) or found
+    return found.is_link_local or found.is_unspecified
+
+
 def _mirror(text: str, repository: str, settings: RegistrySettings) -> Endpoint:
     host, _, prefix = text.strip("/").partition("/")
     name = f"{prefix}/{repository}" if prefix else repository

@@ -25,7 +25,7 @@ import httpcore
 import httpx
 
 from layerproof.errors import UnsupportedError
-from layerproof.sources.registry.names import is_loopback
+from layerproof.sources.registry.names import is_loopback, is_off_limits
 
 READ_BYTES = 256 * 1024
 CLIENT_CONNECTIONS = 10
@@ -194,6 +194,8 @@ class SocketBackend(httpcore.AsyncNetworkBackend):
                 found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as exc:
             raise httpcore.ConnectError(str(exc)) from exc
+        # Whatever names it (a reference, a redirect, a name that the registry's owner controls).
+        found = [item for item in found if not is_off_limits(str(item[4][0]))]
         deadline = time.monotonic() + (timeout if timeout is not None else 3600.0)
         for number, (family, kind, protocol, _, address) in enumerate(found, 1):
             left = max(0.1, deadline - time.monotonic())
@@ -208,7 +210,7 @@ class SocketBackend(httpcore.AsyncNetworkBackend):
             except OSError as exc:
                 if last:
                     raise httpcore.ConnectError(str(exc)) from exc
-        raise httpcore.ConnectError("the host has no address")
+        raise httpcore.ConnectError("the host has no address that a registry may have")
 
 
 async def _connect(

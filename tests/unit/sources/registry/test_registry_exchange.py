@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator, Callable
 
+import httpcore
 import httpx
 import pytest
 
@@ -18,6 +20,7 @@ from layerproof.sources.registry.credentials import Credential, FixedCredentials
 from layerproof.sources.registry.exchange import Exchange
 from layerproof.sources.registry.names import endpoints
 from layerproof.sources.registry.settings import RegistrySettings, Retry
+from layerproof.sources.registry.transport import SocketBackend
 
 Step = httpx.Response | Exception | Callable[[httpx.Request], httpx.Response]
 
@@ -172,6 +175,26 @@ def test_authorization_does_not_come_back_after_a_detour() -> None:
     case = Case(WANTS_LOGIN, redirect("https://cdn.example/"), redirect("https://r.example/x"), OK)
     case.get()
     assert case.transport.authorized == [False, True, False, False]
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1:9090", "127.9.9.9", "[::1]:6443"])
+def test_redirect_of_a_remote_registry_to_this_machine_is_not_followed(host: str) -> None:
+    case = Case(redirect(f"https://{host}/metrics"))
+    case.fails(ProtocolError, "to this machine")
+    assert len(case.transport.seen) == 1
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["169.254.169.254", "fe80::1", "::ffff:169.254.169.254", "0.0.0.0", "::"],
+)
+def test_connection_to_a_metadata_service_is_never_opened(address: str) -> None:
+    backend = SocketBackend()
+    with pytest.MonkeyPatch.context() as patch:
+        found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 80))]
+        patch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+        with pytest.raises(httpcore.ConnectError, match="no address that a registry may have"):
+            asyncio.run(backend.connect_tcp("registry.example", 80, 1.0))
 
 
 def test_redirect_from_https_to_http_is_not_followed() -> None:
