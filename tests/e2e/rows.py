@@ -42,8 +42,8 @@ RUN_DEPENDENT = {
 # Of a source, not of the image; of the user; or of the order in which things were put.
 LEFT_OUT = {
     "blob", "image_view", "image_name", "trust", "trust_chain", "event", "verdict", "withdrawal",
-    "access_token", "activity", "audit", "counter", "gate_tally", "job", "job_report", "made_exception",
-    "policy_revision", "search_entry", "search_posting", "search_segment",
+    "access_token", "activity", "audit", "counter", "gate_tally", "job", "job_report",
+    "made_exception", "policy_revision", "search_entry", "search_posting", "search_segment",
     "cached", "analyser_set",
 }  # fmt: skip
 
