@@ -197,7 +197,7 @@ def run_wrk(url: str, script: str, folder: Path, seconds: int, connections: int,
     count = int(_number(r"(\d+) requests in", report))
     return Load(
         rate=float(_number(r"Requests/sec:\s+(\S+)", report)),
-        p99=_milliseconds(_number(r"99%\s+(\S+)", report)),
+        p99=_milliseconds(_number(r"(?m)^ +99% +(\S+)", report)),
         cpu=1e6 * spent / max(count, 1),
         refused=int(_number(r"Non-2xx or 3xx responses: (\d+)", report, "0")),
     )
