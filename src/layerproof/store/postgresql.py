@@ -10,15 +10,11 @@ for five is ended by the server (PostgreSQL documentation, 20.3.2 and 20.11.1; l
 """
 
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any
 
-import psycopg
-from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
-from sqlalchemy.exc import ArgumentError, DisconnectionError, SQLAlchemyError
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy import URL, Connection, Engine, create_engine, inspect, make_url, text
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from layerproof.errors import IndexUnavailableError, IndexVersionError, UsageError
 from layerproof.model.digest import DiffId
@@ -27,7 +23,6 @@ from layerproof.store.executor import Session
 from layerproof.store.index import SqlIndex
 from layerproof.store.sqlite_sql import HEAD, REVISIONS
 
-_IDLE_SECONDS = 0.5
 _MIGRATING = 0x4C507267  # advisory lock of whoever migrates
 _CONNECT_SECONDS = 10
 _LIMITS: Mapping[str, str | int] = {
@@ -51,31 +46,13 @@ def engine_of(url: str, *, pool_size: int = 5) -> Engine:
             where="LAYERPROOF_INDEX",
             remedy="for example: postgresql://layerproof@db.example/layerproof",
         ) from error
-    engine = create_engine(
+    return create_engine(
         found.set(drivername="postgresql+psycopg"),
         pool_size=pool_size,
         max_overflow=20,
+        pool_pre_ping=True,  # a database that was restarted is not an error
         connect_args={**limits(found), "application_name": "layerproof"},
     )
-    event.listen(engine, "checkin", _note_time)
-    event.listen(engine, "checkout", _ping_if_idle)
-    return engine
-
-
-def _note_time(_connection: object, record: ConnectionPoolEntry) -> None:
-    record.info["used"] = time.monotonic()
-
-
-def _ping_if_idle(connection: Any, record: ConnectionPoolEntry, _proxy: object) -> None:
-    """A database that was restarted is not an error. A connection that was of use a moment ago is
-    not tried: that would be a third of what a look-up takes."""
-    if time.monotonic() - record.info.get("used", time.monotonic()) < _IDLE_SECONDS:
-        return
-    try:
-        connection.execute("SELECT 1")
-        connection.rollback()
-    except psycopg.Error as error:
-        raise DisconnectionError from error  # the pool takes another one
 
 
 def limits(url: URL) -> dict[str, str | int]:
