@@ -9,27 +9,20 @@ Source: OCI distribution-spec v1.1 "Listing Tags"; CNCF Distribution HTTP API v2
 3. Names are handed on as they are; whoever uses them checks what they are names of.
 """
 
-import asyncio
 import json
-import time
 from collections.abc import Iterator
-from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 
-from layerproof.errors import ImageNotFoundError, LimitExceededError, ProtocolError
+from layerproof.errors import ImageNotFoundError, ProtocolError
 from layerproof.model.digest import Digest
 from layerproof.model.reference import parse_reference
-from layerproof.oci.limits import Limits
-from layerproof.sources.registry.answers import transport_failure
 from layerproof.sources.registry.client import RegistryClient
-from layerproof.sources.registry.credentials import CredentialProvider
-from layerproof.sources.registry.exchange import Exchange
+from layerproof.sources.registry.conversation import Conversation
 from layerproof.sources.registry.names import Endpoint, endpoints
-from layerproof.sources.registry.settings import RegistrySettings
-from layerproof.sources.registry.transport import RegistryTransport
+from layerproof.sources.registry.reading import read_document
 
 _PAGE = 1000
 MOST_NAMES = 200_000
@@ -37,41 +30,8 @@ MOST_PAGES = 2_000
 _MOST_QUERY = 4_096
 
 
-class RegistryCatalog:
+class RegistryCatalog(Conversation):
     """One registry's lists. A context manager; used by one thread."""
-
-    def __init__(
-        self,
-        host: str,
-        *,
-        limits: Limits,
-        credentials: CredentialProvider,
-        settings: RegistrySettings,
-        transport: httpx.AsyncBaseTransport | None = None,
-    ) -> None:
-        self._host = host
-        self._limits = limits
-        self._settings = settings
-        self._runner = asyncio.Runner()
-        self._exchange = Exchange(
-            settings=settings,
-            credentials=credentials,
-            grants={},
-            transport=transport or RegistryTransport(),
-            monotonic=time.monotonic,
-        )
-
-    def __enter__(self) -> "RegistryCatalog":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        with self._runner as runner:
-            runner.run(self._exchange.aclose())
 
     def repositories(self) -> Iterator[str]:
         """All that this account may list, as the registry names it. Raises SourceError,
@@ -119,25 +79,16 @@ class RegistryCatalog:
     async def _page(self, place: Endpoint, path: str, key: str) -> tuple[list[str], str]:
         """Its names, and the query of the next one; "" after the last one."""
         where = f"{place.host}{path.partition('?')[0]}"
-        data = bytearray()
         async with self._exchange.open(place, path, where=where) as response:
-            try:
-                async with asyncio.timeout(self._settings.timeouts.document):
-                    async for part in response.aiter_raw():
-                        data += part
-                        if len(data) > self._limits.json_bytes:
-                            raise LimitExceededError(
-                                f"more than {self._limits.json_bytes} bytes",
-                                limit="json_bytes",
-                                where=where,
-                            )
-            except httpx.TransportError as exc:
-                raise transport_failure(exc, where=where, host=place.host) from exc
-            except TimeoutError as exc:
-                slow = httpx.ReadTimeout(f"not complete after {self._settings.timeouts.document}")
-                raise transport_failure(slow, where=where, host=place.host) from exc
+            data = await read_document(
+                response,
+                limit=self._limits.json_bytes,
+                seconds=self._settings.timeouts.document,
+                where=where,
+                host=place.host,
+            )
             following = _next_query(response, where)
-        return _listed(bytes(data), key, where), following
+        return _listed(data, key, where), following
 
 
 def _next_query(response: httpx.Response, where: str) -> str:

@@ -24,11 +24,9 @@ import httpx
 from layerproof.errors import (
     CorruptImageError,
     DigestMismatchError,
-    LimitExceededError,
     ManifestError,
     ProtocolError,
     SourceError,
-    UnreachableError,
 )
 from layerproof.model.digest import Digest
 from layerproof.model.image import Descriptor
@@ -37,6 +35,7 @@ from layerproof.oci.manifest import ACCEPTED_TYPES
 from layerproof.sources.registry.answers import transport_failure
 from layerproof.sources.registry.exchange import Exchange
 from layerproof.sources.registry.names import Endpoint
+from layerproof.sources.registry.reading import length_of, read_document, too_large, too_slow
 from layerproof.sources.registry.settings import RegistrySettings
 
 CHUNK_BYTES = 256 * 1024
@@ -116,13 +115,13 @@ class RegistryClient:
         """
         where = f"{self._where}: {what}"
         if descriptor.size > self._limits.json_bytes:
-            raise _too_large("json_bytes", self._limits.json_bytes, where)
+            raise too_large("json_bytes", self._limits.json_bytes, where)
         stream = self.blob(descriptor, what)
         try:
             async with asyncio.timeout(self._settings.timeouts.document):
                 data = b"".join([part async for part in stream])
         except TimeoutError as exc:
-            raise self._too_slow(where) from exc
+            raise too_slow(self._settings.timeouts.document, where) from exc
         finally:
             await stream.aclose()
         _check_digest(data, descriptor.digest, where)
@@ -136,7 +135,7 @@ class RegistryClient:
         """
         where = f"{self._where}: {what}"
         if descriptor.size > self._limits.blob_bytes:
-            raise _too_large("blob_bytes", self._limits.blob_bytes, where)
+            raise too_large("blob_bytes", self._limits.blob_bytes, where)
         progress = _Progress(descriptor.size)
         failures: list[SourceError] = []
         for place in self._places:
@@ -174,25 +173,17 @@ class RegistryClient:
             where=self._where,
         ) as response:
             return ManifestHead(
-                _media_type(response), _claimed(response, self._where), _length(response)
+                _media_type(response), _claimed(response, self._where), length_of(response)
             )
 
     async def _document(self, response: httpx.Response, place: Endpoint) -> bytes:
-        limit = self._limits.json_bytes
-        if (_length(response) or 0) > limit:
-            raise _too_large("json_bytes", limit, self._where)
-        data = bytearray()
-        try:
-            async with asyncio.timeout(self._settings.timeouts.document):
-                async for part in response.aiter_raw():
-                    data += part
-                    if len(data) > limit:
-                        raise _too_large("json_bytes", limit, self._where)
-        except httpx.TransportError as exc:
-            raise transport_failure(exc, where=self._where, host=place.host) from exc
-        except TimeoutError as exc:
-            raise self._too_slow(self._where) from exc
-        return bytes(data)
+        return await read_document(
+            response,
+            limit=self._limits.json_bytes,
+            seconds=self._settings.timeouts.document,
+            where=self._where,
+            host=place.host,
+        )
 
     # --- blobs -----------------------------------------------------------------------------------
 
@@ -224,7 +215,7 @@ class RegistryClient:
     ) -> AsyncIterator[bytes]:
         """One answer's part of the blob, without what was delivered before."""
         skip = progress.delivered - _start(response, progress, where)
-        length = _length(response)
+        length = length_of(response)
         expected = progress.size - progress.delivered + skip
         if length is not None and length != expected:
             raise _wrong_length(progress.size, length > expected, where)
@@ -285,13 +276,6 @@ class RegistryClient:
         if place is not self._places[-1]:
             _log.warning("mirror %s is passed over: %s", place.host, error.message)
 
-    def _too_slow(self, where: str) -> UnreachableError:
-        return UnreachableError(
-            f"not complete after {self._settings.timeouts.document:g} s",
-            where=where,
-            remedy="try again later, or check the network",
-        )
-
 
 def _all_failed(places: Sequence[Endpoint], failures: Sequence[SourceError]) -> SourceError:
     """The registry's own error, with those of its mirrors."""
@@ -322,11 +306,6 @@ def _start(response: httpx.Response, progress: _Progress, where: str) -> int:
             remedy="try again; a cache before the registry may be at fault",
         )
     return progress.delivered
-
-
-def _length(response: httpx.Response) -> int | None:
-    text = response.headers.get("Content-Length", "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else None
 
 
 def _media_type(response: httpx.Response) -> str:
@@ -364,7 +343,3 @@ def _wrong_length(size: int, longer: bool, where: str) -> CorruptImageError:
         where=where,
         remedy="do not use this image; check the registry, and any proxy or mirror before it",
     )
-
-
-def _too_large(limit: str, value: int, where: str) -> LimitExceededError:
-    return LimitExceededError(f"more than {value} bytes", limit=limit, where=where)

@@ -3,13 +3,8 @@
 Source: OCI distribution-spec v1.1, "Pushing manifests", "Deleting tags", "Deleting manifests".
 """
 
-import asyncio
-import time
 from collections.abc import Mapping
 from dataclasses import replace
-from types import TracebackType
-
-import httpx
 
 from layerproof.engine.responder import TaggedManifest
 from layerproof.errors import (
@@ -18,50 +13,13 @@ from layerproof.errors import (
     UnsupportedError,
 )
 from layerproof.model.digest import Digest
-from layerproof.oci.limits import Limits
 from layerproof.sources.registry.client import RegistryClient
-from layerproof.sources.registry.credentials import CredentialProvider
-from layerproof.sources.registry.exchange import Exchange
+from layerproof.sources.registry.conversation import Conversation
 from layerproof.sources.registry.names import Endpoint, endpoints
-from layerproof.sources.registry.settings import RegistrySettings
-from layerproof.sources.registry.transport import RegistryTransport
 
 
-class RegistryTags:
+class RegistryTags(Conversation):
     """Implements `engine.responder.Tags`. A context manager; used by one thread."""
-
-    def __init__(
-        self,
-        host: str,
-        *,
-        limits: Limits,
-        credentials: CredentialProvider,
-        settings: RegistrySettings,
-        transport: httpx.AsyncBaseTransport | None = None,
-    ) -> None:
-        self._host = host
-        self._limits = limits
-        self._settings = settings
-        self._runner = asyncio.Runner()
-        self._exchange = Exchange(
-            settings=settings,
-            credentials=credentials,
-            grants={},
-            transport=transport or RegistryTransport(),
-            monotonic=time.monotonic,
-        )
-
-    def __enter__(self) -> "RegistryTags":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        with self._runner as runner:
-            runner.run(self._exchange.aclose())
 
     def manifest(self, repository: str, tag: str) -> TaggedManifest | None:
         """What the tag names, checked; None if it is gone. Raises SourceError."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import httpx
 
-from layerproof.errors import AuthenticationError, LimitExceededError, UnreachableError
+from layerproof.errors import AuthenticationError, UnreachableError
 from layerproof.model.digest import Digest
 from layerproof.model.image import Descriptor
 from layerproof.oci.limits import Limits
@@ -32,6 +32,7 @@ from layerproof.sources.registry.credentials import (
 )
 from layerproof.sources.registry.exchange import Exchange
 from layerproof.sources.registry.names import endpoints
+from layerproof.sources.registry.reading import read_document
 from layerproof.sources.registry.settings import RegistrySettings
 from layerproof.sources.registry.transport import RegistryTransport
 
@@ -87,27 +88,19 @@ class RegistryUpstream:
         """See `Upstream.listing`."""
         place = endpoints(self._host, name or "any", self._settings)[-1]
         where = f"{self._host}/{name}"
-        data = bytearray()
         exchange = self._exchange(authorization)
         async with exchange.open(
             place, path, headers={"Accept": "application/json, */*"}, where=where
         ) as response:
-            try:
-                async with asyncio.timeout(self._settings.timeouts.document):
-                    async for part in response.aiter_raw():
-                        data += part
-                        if len(data) > self._limits.json_bytes:
-                            raise LimitExceededError(
-                                f"more than {self._limits.json_bytes} bytes",
-                                limit="json_bytes",
-                                where=where,
-                            )
-            except httpx.TransportError as exc:
-                raise transport_failure(exc, where=where, host=self._host) from exc
-            except TimeoutError as exc:
-                raise UnreachableError("the list does not come in time", where=where) from exc
+            data = await read_document(
+                response,
+                limit=self._limits.json_bytes,
+                seconds=self._settings.timeouts.document,
+                where=where,
+                host=self._host,
+            )
             kind = response.headers.get("Content-Type", "application/json")
-            return Page(bytes(data), kind, response.headers.get("Link", ""))
+            return Page(data, kind, response.headers.get("Link", ""))
 
     def blob(self, name: str, blob: Descriptor, authorization: str) -> AsyncGenerator[bytes, None]:
         """See `Upstream.blob`."""
