@@ -7,7 +7,8 @@ import signal
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import psycopg
@@ -347,6 +348,34 @@ def test_jobs_are_done_after_the_workers_connections_were_lost(engine: Engine) -
     finally:
         end()
         queue.close()
+
+
+def test_a_job_whose_end_could_not_be_written_down_does_not_run_for_ever(engine: Engine) -> None:
+    """Its worker lives and says so; only the word that the job is done was lost."""
+    queue = ProcrastinateQueue(engine, PostgresExecutor(engine), Now())
+    done: list[str] = []
+
+    def work(job: Job, _: Handle) -> None:
+        done.append(job.key)
+        if done == ["a"]:
+            end_backends(engine)
+
+    end = working(queue, work)
+    try:
+        queue.put([wanted("a")])
+        until(lambda: bool(done))
+        until(lambda: all(job.state is JobState.DONE for job in retried(queue)))
+    finally:
+        end()
+        queue.close()
+    assert set(done) == {"a"}
+
+
+def retried(queue: ProcrastinateQueue) -> Sequence[Job]:
+    """Its jobs, though its connections were lost, too."""
+    with suppress(IndexUnavailableError):
+        return queue.page(9).items
+    return queue.page(9).items
 
 
 def put_when_it_is_back(queue: ProcrastinateQueue, key: str) -> None:

@@ -5,6 +5,8 @@ by procrastinate (docs/adr/0015).
    arguments say which work it is.
 2. Whether and when to try again is decided by `engine.queue.next_try`, as on SQLite.
 3. A worker that says nothing for half a minute is gone; any other worker then puts its jobs back.
+   A worker itself puts back what it is said to do and does not: where a connection was lost just
+   when a job was fetched, or its end was to be written down. That job then runs once more.
 4. procrastinate's tables are made, and brought to the installed version by its own migrations, at
    the first use. The index remembers the last one that was applied.
 """
@@ -25,6 +27,7 @@ from procrastinate.exceptions import AlreadyEnqueued, ConnectorException, JobAbo
 from procrastinate.jobs import Job as TheirJob
 from procrastinate.retry import BaseRetryStrategy, RetryDecision
 from procrastinate.schema import SchemaManager
+from procrastinate.worker import Worker
 from psycopg.conninfo import make_conninfo
 from sqlalchemy import URL, Connection, Engine, inspect, text
 from sqlalchemy.exc import SQLAlchemyError
@@ -43,6 +46,7 @@ TASK = "layerproof.job"
 _QUEUE = "layerproof"
 _APPLIED = "procrastinate migration"  # key in `cached`
 _MIGRATING = 0x4C507268  # advisory lock
+_RECOVER_SECONDS = 5.0
 _LOOK_SECONDS = 2.0  # when a notification got lost
 _REPORT_SECONDS = 1.0
 _STATES = {
@@ -220,6 +224,7 @@ class _Worker:
         self._slots = slots
         self._stop = stop
         self._threads = ThreadPoolExecutor(slots, "job")
+        self._doing: set[int] = set()
 
     async def run(self) -> None:
         connector = procrastinate.PsycopgConnector(conninfo=self._queue.url, max_size=4)
@@ -228,17 +233,17 @@ class _Worker:
             self._do
         )
         async with app.open_async():
-            working = asyncio.ensure_future(
-                app.run_worker_async(
-                    queues=[_QUEUE],
-                    concurrency=self._slots,
-                    install_signal_handlers=False,
-                    fetch_job_polling_interval=_LOOK_SECONDS,
-                    abort_job_polling_interval=_LOOK_SECONDS,
-                    stalled_worker_timeout=STALLED.total_seconds(),
-                )
+            worker = Worker(
+                app,
+                queues=[_QUEUE],
+                concurrency=self._slots,
+                install_signal_handlers=False,
+                fetch_job_polling_interval=_LOOK_SECONDS,
+                abort_job_polling_interval=_LOOK_SECONDS,
+                stalled_worker_timeout=STALLED.total_seconds(),
             )
-            recovering = asyncio.ensure_future(self._recover(app))
+            working = asyncio.ensure_future(worker.run())
+            recovering = asyncio.ensure_future(self._recover(app, worker))
             try:
                 await self._until_stopped(working)
             finally:
@@ -255,20 +260,40 @@ class _Worker:
                 working.result()
                 return
 
-    async def _recover(self, app: procrastinate.App) -> None:
-        """Jobs whose workers are gone wait again."""
+    async def _recover(self, app: procrastinate.App, worker: Worker) -> None:
+        """Jobs whose workers are gone wait again, and those that this one is said to do and did not
+        do at two looks: between fetching a job and beginning it, and between its end and the word
+        of that, there is a moment."""
+        before: set[int] = set()
         while True:
             with suppress(ConnectorException):
                 stalled = await app.job_manager.get_stalled_jobs(
                     seconds_since_heartbeat=STALLED.total_seconds()
                 )
-                for job in stalled:
+                claimed = await self._claimed(app, worker)
+                for job in [*stalled, *(j for number, j in claimed.items() if number in before)]:
                     await app.job_manager.retry_job(job)
-            await asyncio.sleep(5)
+                before = set(claimed)
+            await asyncio.sleep(_RECOVER_SECONDS)
+
+    async def _claimed(self, app: procrastinate.App, worker: Worker) -> dict[int, TheirJob]:
+        """What the database says that this worker does, and it does not, by number."""
+        if worker.worker_id is None:  # it is not known to the database yet
+            return {}
+        found = await app.job_manager.list_jobs_async(
+            queue=_QUEUE, status="doing", worker_id=worker.worker_id
+        )
+        return {job.id: job for job in found if job.id is not None and job.id not in self._doing}
 
     async def _do(self, context: procrastinate.JobContext, /, **arguments: Any) -> None:
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._threads, self._one, context, arguments)
+        number = context.job.id
+        assert number is not None
+        self._doing.add(number)
+        try:
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(self._threads, self._one, context, arguments)
+        finally:
+            self._doing.discard(number)
 
     def _one(self, context: procrastinate.JobContext, arguments: Mapping[str, Any]) -> None:
         job = _running(context.job, arguments)
