@@ -242,7 +242,7 @@ class _Worker:
                 abort_job_polling_interval=_LOOK_SECONDS,
                 stalled_worker_timeout=STALLED.total_seconds(),
             )
-            working = asyncio.ensure_future(worker.run())
+            working = asyncio.ensure_future(worker.run())  # type: ignore[no-untyped-call]  # it has no types
             recovering = asyncio.ensure_future(self._recover(app, worker))
             try:
                 await self._until_stopped(working)
