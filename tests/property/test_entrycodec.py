@@ -16,7 +16,14 @@ from layerproof.model.entry import (
     SYMLINK,
     EntryTable,
 )
-from layerproof.oci.entrycodec import decode, encode, file_filter, path_filter
+from layerproof.oci.entrycodec import (
+    decode,
+    encode,
+    entries_at,
+    entries_with,
+    file_filter,
+    path_filter,
+)
 
 numbers = st.integers(-(2**63), 2**63 - 1)
 owners = st.tuples(st.integers(0, 0o7777), numbers, numbers)
@@ -59,3 +66,26 @@ def test_filters_hold_every_value_and_no_other(table: EntryTable) -> None:
     assert read(path_filter(table)) == sorted({crc32(entry.path) for entry in table})
     starts = {int.from_bytes(e.sha256[:4], "little") for e in table if e.sha256 is not None}
     assert read(file_filter(table)) == sorted(starts)
+
+
+@given(tables(), paths)
+def test_single_entries_are_those_of_the_whole_table(table: EntryTable, other: bytes) -> None:
+    blob = encode(table)
+    for path in {other, b"", b"a\x00b", *table.paths}:
+        assert entries_at(blob, path) == tuple(entry for entry in table if entry.path == path)
+    for sha256 in {NO_DIGEST, *(entry.sha256 for entry in table if entry.sha256)}:
+        assert entries_with(blob, sha256) == tuple(e for e in table if e.sha256 == sha256)
+
+
+def test_two_paths_are_not_one_with_a_nul_between_them() -> None:
+    table = EntryTable()
+    for path in (b"a", b"b", b"a"):
+        table.paths.append(path)
+        table.kinds.append(FILE)
+        table.owners.append((0o644, 0, 0))
+        table.sizes.append(0)
+        table.digests += NO_DIGEST
+    blob = encode(table)
+    assert entries_at(blob, b"a\x00b") == ()
+    assert len(entries_at(blob, b"a")) == 2
+    assert len(entries_with(blob, NO_DIGEST)) == 3

@@ -17,7 +17,9 @@ import struct
 import sys
 from array import array
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
+from itertools import islice
 
 from layerproof.errors import IndexUnavailableError
 from layerproof.model.entry import FILE, Entry, EntryTable
@@ -26,6 +28,7 @@ from layerproof.oci.digests import CHECK_BYTES
 _MAGIC = b"LPE2"
 _OWNER = struct.Struct("<Hqq")
 _LENGTH = struct.Struct("<I")
+_SIZE = struct.Struct("<Q")
 # what unpacking columns and JSON of another shape raises
 _DAMAGE = (ValueError, TypeError, AttributeError, LookupError, OverflowError, struct.error)
 
@@ -68,38 +71,115 @@ def decode(blob: bytes) -> EntryTable:
         _read_rare(table, unpack(rare))
         _read_checks(table, unpack(checked), checks)
     except (ZstdError, *_DAMAGE) as error:
-        raise IndexUnavailableError(
-            f"the entries of a layer do not decode: {error}",
-            remedy="the index is damaged: restore it, or delete it and index again",
-        ) from error
+        raise _damaged(error) from error
     return table
 
 
 def entries_at(blob: bytes, path: bytes) -> tuple[Entry, ...]:
     """The entries at exactly this path. Raises IndexUnavailableError."""
-    return _entries(blob, lambda table: [n for n, p in enumerate(table.paths) if p == path])
+    return _some(blob, lambda packed: packed.at_path(path))
 
 
 def entries_with(blob: bytes, sha256: bytes) -> tuple[Entry, ...]:
     """The regular files with these contents. Raises IndexUnavailableError."""
-
-    def places(table: EntryTable) -> list[int]:
-        found = []
-        at = table.digests.find(sha256)
-        while at >= 0:
-            if at % 32 == 0 and table.kinds[at // 32] == FILE:
-                found.append(at // 32)
-            at = table.digests.find(sha256, at + 1)
-        return found
-
-    return _entries(blob, places)
+    return _some(blob, lambda packed: packed.with_digest(sha256))
 
 
-def _entries(blob: bytes, places: Callable[[EntryTable], Iterable[int]]) -> tuple[Entry, ...]:
+def _some(blob: bytes, choose: Callable[["_Packed"], Iterable[Entry]]) -> tuple[Entry, ...]:
     if not blob:
         return ()  # contents that went in the meantime
-    table = decode(blob)
-    return tuple(table.entry(place) for place in places(table))
+    from layerproof.oci.zstd import ZstdError
+
+    try:
+        return tuple(choose(_Packed(blob)))
+    except (ZstdError, *_DAMAGE) as error:
+        raise _damaged(error) from error
+
+
+def _damaged(error: Exception) -> IndexUnavailableError:
+    return IndexUnavailableError(
+        f"the entries of a layer do not decode: {error}",
+        remedy="the index is damaged: restore it, or delete it and index again",
+    )
+
+
+class _Packed:
+    """A blob of which a few entries are wanted: columns stay bytes, and nothing is spread out."""
+
+    def __init__(self, blob: bytes) -> None:
+        from layerproof.oci.zstd import unpack
+
+        packed, self._digests, rare, _, _ = _sections(blob)
+        data = unpack(packed)
+        (count,) = _LENGTH.unpack_from(data, 0)
+        (distinct,) = _LENGTH.unpack_from(data, 4 + count)
+        self._data = data
+        self._rare_section = rare
+        self._kinds = data[4 : 4 + count]
+        self._owners = 8 + count
+        self._numbers = self._owners + distinct * _OWNER.size
+        self._distinct = distinct
+        self._sizes = self._numbers + 4 * count
+        # between two separators each, and so found in one go
+        self._paths = b"\x00%b\x00" % data[self._sizes + 8 * count :] if count else b""
+        separators = self._paths.count(b"\x00")
+        if len(self._kinds) != count or separators != (count + 1 if count else 0):
+            raise ValueError("columns of different length")
+        if len(self._digests) != 32 * self._kinds.count(FILE):
+            raise ValueError("digests of different length")
+
+    def at_path(self, path: bytes) -> Iterator[Entry]:
+        """The entries with this path."""
+        sought = b"\x00%b\x00" % path
+        at = -1 if b"\x00" in path else self._paths.find(sought)
+        while at >= 0:
+            yield self._entry(self._paths.count(b"\x00", 0, at), path)
+            at = self._paths.find(sought, at + 1 + len(path))
+
+    def with_digest(self, sha256: bytes) -> Iterator[Entry]:
+        """The files with this digest."""
+        at = self._digests.find(sha256)
+        while at >= 0:
+            if at % 32 == 0:
+                place = self._place(at // 32)
+                yield self._entry(place, self._paths.split(b"\x00", place + 2)[place + 1])
+            at = self._digests.find(sha256, at + 1)
+
+    def _place(self, file: int) -> int:
+        """Of the file with this number among the files."""
+        return next(islice((n for n, kind in enumerate(self._kinds) if kind == FILE), file, None))
+
+    def _entry(self, place: int, path: bytes) -> Entry:
+        """As `EntryTable.entry`."""
+        kind = self._kinds[place]
+        (number,) = _LENGTH.unpack_from(self._data, self._numbers + 4 * place)
+        if number >= self._distinct:
+            raise ValueError("an owner that is not there")
+        mode, uid, gid = _OWNER.unpack_from(self._data, self._owners + _OWNER.size * number)
+        (size,) = _SIZE.unpack_from(self._data, self._sizes + 8 * place)
+        before = 32 * self._kinds.count(FILE, 0, place)
+        rare = self._rare
+        return Entry(
+            path=path,
+            kind=kind,
+            mode=mode,
+            uid=uid,
+            gid=gid,
+            size=size,
+            sha256=self._digests[before : before + 32] if kind == FILE else None,
+            link=rare.links.get(place),
+            xattrs=rare.xattrs.get(place, {}),
+            device=rare.devices.get(place),
+        )
+
+    @cached_property
+    def _rare(self) -> EntryTable:
+        """Links, xattrs and devices only."""
+        from layerproof.oci.zstd import unpack
+
+        table = EntryTable()
+        _read_rare(table, unpack(self._rare_section))
+        return table
 
 
 def _sections(blob: bytes) -> list[bytes]:

@@ -11,7 +11,14 @@ from tests.unit.oci.tars import END, base256, header, member, pax, walk
 from layerproof.errors import IndexUnavailableError
 from layerproof.model.entry import EntryTable
 from layerproof.oci import zstd
-from layerproof.oci.entrycodec import decode, encode, file_filter, path_filter
+from layerproof.oci.entrycodec import (
+    decode,
+    encode,
+    entries_at,
+    entries_with,
+    file_filter,
+    path_filter,
+)
 
 TAR = b"".join(
     (
@@ -113,9 +120,14 @@ def test_damaged_byte_never_raises_anything_else() -> None:
                 decode(blob[:at] + bytes([value]) + blob[at + 1 :])
 
 
+NOTHING_RARE = b'{"links":{},"xattrs":{},"devices":{}}'
+OWNER = b"\0\0\0\0"  # the number of the only one
+ONE_FILE = b"\1\0\0\0f\1\0\0\0" + b"\1" * 18 + OWNER + bytes(8) + b"p"
+
+
 def rebuilt(columns: bytes, digests: bytes, rare: bytes) -> bytes:
-    sections = (zstd.pack(columns), digests, zstd.pack(rare))
-    return b"LPE1" + b"".join(len(s).to_bytes(4, "little") + s for s in sections)
+    sections = (zstd.pack(columns), digests, zstd.pack(rare), zstd.pack(b""), b"")
+    return b"LPE2" + b"".join(len(s).to_bytes(4, "little") + s for s in sections)
 
 
 @pytest.mark.parametrize(
@@ -139,15 +151,42 @@ def test_rare_section_of_another_shape_is_a_damaged_index(rare: bytes) -> None:
         decode(rebuilt(bytes(8), b"", rare))
 
 
+def test_a_rare_section_that_is_none_is_the_only_damage_of_these() -> None:
+    assert decode(rebuilt(bytes(8), b"", NOTHING_RARE)) == EntryTable()
+
+
+@pytest.mark.parametrize(
+    ("columns", "digests"),
+    [
+        pytest.param(b"\1\0\0\0f", b"", id="cut"),
+        pytest.param(ONE_FILE, b"", id="a file without a digest"),
+        pytest.param(ONE_FILE + b"\0more", bytes(32), id="more paths than entries"),
+        pytest.param(ONE_FILE.replace(OWNER, b"\5\0\0\0"), bytes(32), id="an unknown owner"),
+    ],
+)
+def test_a_few_entries_of_damaged_columns_are_a_damaged_index(
+    columns: bytes, digests: bytes
+) -> None:
+    blob = rebuilt(columns, digests, NOTHING_RARE)
+    with pytest.raises(IndexUnavailableError):
+        decode(blob)
+    with pytest.raises(IndexUnavailableError):
+        entries_at(blob, b"p")
+
+
 def test_damaged_columns_never_raise_anything_else() -> None:
     whole = encode(table())
     length = int.from_bytes(whole[4:8], "little")
     columns = zstd.unpack(whole[8 : 8 + length])
-    rare = b'{"links":{},"xattrs":{},"devices":{}}'
     chance = random.Random(2)
     for _ in range(2000):
         damaged = bytearray(columns)
         at = chance.randrange(len(damaged))
         damaged[at : at + 4] = chance.randbytes(4)
+        blob = rebuilt(bytes(damaged), bytes(32 * 5), NOTHING_RARE)
         with contextlib.suppress(IndexUnavailableError):
-            decode(rebuilt(bytes(damaged), bytes(32 * 5), rare))
+            decode(blob)
+        with contextlib.suppress(IndexUnavailableError):
+            entries_at(blob, chance.choice(table().paths))
+        with contextlib.suppress(IndexUnavailableError):
+            entries_with(blob, bytes(32))
