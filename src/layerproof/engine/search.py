@@ -4,7 +4,7 @@ What is common is in most layers of an index, so every answer is limited: the la
 indexed last, and whether there are more.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TypeVar
@@ -21,7 +21,8 @@ from layerproof.oci.entrycodec import entries_at, entries_with
 
 LIMIT = 100  # layers, unless asked for more
 PLACES = 10  # chains and images that are listed for each
-_AT_ONCE = 64
+_AT_ONCE = 64  # entry tables that are in memory together
+_MOST_AT_ONCE = 1000  # layers in a page
 
 Changes = tuple[tuple[ChainId, Change], ...]
 D = TypeVar("D", DiffId, ChainId)
@@ -52,12 +53,12 @@ class Answer:
 def find_path(index: Index, path: bytes, limit: int = LIMIT) -> Answer:
     """Layers with an entry at exactly this path (a whiteout of it too); then those that change it
     by what they do elsewhere: a removed parent, an opaque folder, a link."""
-    return _used(index, _path_hits(index, path), limit, path)
+    return _used(index, _path_hits(index, path, limit + 1), limit, path)
 
 
 def find_file(index: Index, sha256: bytes, limit: int = LIMIT) -> Answer:
     """Layers that hold a regular file with these contents."""
-    return _used(index, _file_hits(index, sha256), limit)
+    return _used(index, _file_hits(index, sha256, limit + 1), limit)
 
 
 def find_package(index: Index, name: str, version: str = "", limit: int = LIMIT) -> Answer:
@@ -103,18 +104,18 @@ def _versions(change: PackageChange) -> set[str]:
     return {p.version for p in (change.before, change.after) if p is not None}
 
 
-def _path_hits(index: Index, path: bytes) -> Iterator[Found]:
-    """By entries, then by changes; each contents once."""
+def _path_hits(index: Index, path: bytes, expected: int) -> Iterator[Found]:
+    """By entries, then by changes; each contents once. `expected`: how far the caller goes."""
     seen: set[DiffId] = set()
     value = crc32(path)
-    for some in _some(_every(index.contents_with_path_hash, value)):
+    for some in _every(index.contents_with_path_hash, value, expected):
         blobs = index.entries_of(some)
         for diff_id in some:
             entries = entries_at(blobs.get(diff_id, b""), path)
             if entries:
                 seen.add(diff_id)
                 yield Found(diff_id, entries)
-    for places in _some(_every(index.chains_with_path_hash, value)):
+    for places in _every(index.chains_with_path_hash, value, expected):
         for chain_id, (diff_id, blob) in index.changes_with_path_hash(places, value).items():
             changes = () if diff_id in seen else _changes(chain_id, blob, path)
             if changes:
@@ -122,9 +123,9 @@ def _path_hits(index: Index, path: bytes) -> Iterator[Found]:
                 yield Found(diff_id, changes=changes)
 
 
-def _file_hits(index: Index, sha256: bytes) -> Iterator[Found]:
+def _file_hits(index: Index, sha256: bytes, expected: int) -> Iterator[Found]:
     prefix = int.from_bytes(sha256[:4], "little")
-    for some in _some(_every(index.contents_with_file_hash, prefix)):
+    for some in _every(index.contents_with_file_hash, prefix, expected):
         blobs = index.entries_of(some)
         for diff_id in some:
             entries = entries_with(blobs.get(diff_id, b""), sha256)
@@ -132,19 +133,20 @@ def _file_hits(index: Index, sha256: bytes) -> Iterator[Found]:
                 yield Found(diff_id, entries)
 
 
-def _every(ask: Callable[[int, int, Cursor | None], Page[D]], value: int) -> Iterator[D]:
-    """Page by page, as far as the caller goes."""
-    page = ask(value, _AT_ONCE, None)
-    yield from page.items
+def _every(
+    ask: Callable[[int, int, Cursor | None], Page[D]], value: int, expected: int
+) -> Iterator[Sequence[D]]:
+    """Some at a time, as far as the caller goes."""
+    at_once = min(expected, _MOST_AT_ONCE)
+    page = ask(value, at_once, None)
+    yield from _some(page.items)
     while page.after is not None:
-        page = ask(value, _AT_ONCE, page.after)
-        yield from page.items
+        page = ask(value, at_once, page.after)
+        yield from _some(page.items)
 
 
-def _some(items: Iterable[D]) -> Iterator[list[D]]:
-    rest = iter(items)
-    while some := list(islice(rest, _AT_ONCE)):
-        yield some
+def _some(items: Sequence[D]) -> Iterator[Sequence[D]]:
+    return (items[start : start + _AT_ONCE] for start in range(0, len(items), _AT_ONCE))
 
 
 def _used(index: Index, hits: Iterable[Found], limit: int, path: bytes | None = None) -> Answer:

@@ -186,11 +186,16 @@ def usage(session: Session, diff_ids: Collection[DiffId], limit: int) -> list[Hi
         images.setdefault(layer, set()).add(image)
     used = {of: _used(chains, images, limit) for of, chains in layers.items()}
     names = _newest_names(session, {image for found in used.values() for image in found})
+    order = {image: place for place, image in enumerate(names)}
+    shown = {
+        of: sorted((image for image in found[:limit] if image in order), key=order.__getitem__)
+        for of, found in used.items()
+    }
     return [
         Hit(
             diff_id=codec.digest(DiffId, diff_id),
             chain_ids=tuple(chains.values())[:limit],
-            images=tuple(name for image, name in names.items() if image in used[diff_id][:limit]),
+            images=tuple(names[image] for image in shown[diff_id]),
             more=len(chains) > limit or len(used[diff_id]) > limit,
         )
         for diff_id, chains in layers.items()

@@ -35,14 +35,14 @@ def contents_with(
     session: Session, kind: Kind, value: int, limit: int, after: Cursor | None
 ) -> Page[DiffId]:
     """Contents whose filter holds the value, the last one put first."""
-    found = _found(session, kind, value, after, "contents_of_entries")
+    found = _found(session, kind, value, limit, after, "contents_of_entries")
     some = [(codec.digest(DiffId, d), Cursor(0, number)) for number, d in islice(found, limit + 1)]
     return Page.of(some, limit)
 
 
 def chains_with(session: Session, value: int, limit: int, after: Cursor | None) -> Page[ChainId]:
     """Layers whose change filter holds the value, the last one put first."""
-    found = _found(session, Kind.CHANGE, value, after, "layers_of_entries")
+    found = _found(session, Kind.CHANGE, value, limit, after, "layers_of_entries")
     some = [(codec.digest(ChainId, c), Cursor(0, number)) for number, c in islice(found, limit + 1)]
     return Page.of(some, limit)
 
@@ -61,13 +61,15 @@ def changes_with(
 
 
 def _found(
-    session: Session, kind: Kind, value: int, after: Cursor | None, statement: str
+    session: Session, kind: Kind, value: int, limit: int, after: Cursor | None, statement: str
 ) -> Iterator[tuple[int, bytes]]:
-    """Entries that hold the value and are there, newest first, with their digests."""
+    """Entries that hold the value and are there, newest first, with their digests. Read as many at
+    once as are wanted; more, where those are gone."""
     numbers = _numbers(session, kind, value)
     end = len(numbers) if after is None else bisect_left(numbers, after.key)
+    some = min(limit + 1, KEYS_AT_ONCE)
     while end > 0:
-        start = max(0, end - KEYS_AT_ONCE)
+        start, some = max(0, end - some), KEYS_AT_ONCE
         rows: dict[int, bytes] = dict(rows_for(session, statement, numbers[start:end].tolist()))
         yield from sorted(rows.items(), reverse=True)
         end = start
