@@ -110,7 +110,7 @@ class _AlchemySession:
 
     def rows(self, statement: str, /, **parameters: object) -> list[Row]:
         result = self._connection.execute(self._statements[statement], parameters)
-        return [tuple(row) for row in result]
+        return [tuple(row) for row in result.all()]
 
     def stream(self, statement: str, /, **parameters: object) -> Iterator[Row]:
         result = self._connection.execute(
