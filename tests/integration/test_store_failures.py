@@ -21,7 +21,7 @@ from tests.integration.test_store_processes import in_child, sound, went_well
 from tests.postgres import cluster, crash, fresh_database
 
 from layerproof.engine.ports import Index
-from layerproof.engine.queue import Handle
+from layerproof.engine.queue import MOST_ATTEMPTS, Handle
 from layerproof.errors import IndexUnavailableError
 from layerproof.model.job import Job, JobState
 from layerproof.store import postgresql
@@ -369,6 +369,34 @@ def test_a_job_whose_end_could_not_be_written_down_does_not_run_for_ever(engine:
         end()
         queue.close()
     assert set(done) == {"a"}
+
+
+@pytest.mark.parametrize(
+    ("tries", "state"), [(MOST_ATTEMPTS - 1, JobState.FAILED), (MOST_ATTEMPTS - 2, JobState.DONE)]
+)
+def test_a_job_that_kills_every_worker_is_given_up(
+    engine: Engine, tries: int, state: JobState
+) -> None:
+    queue = ProcrastinateQueue(engine, PostgresExecutor(engine), Now())
+    queue.put([wanted("a")])
+    with engine.begin() as connection:
+        dead = connection.exec_driver_sql(
+            "INSERT INTO procrastinate_workers (last_heartbeat)"
+            " VALUES (now() - interval '1 hour') RETURNING id"
+        ).scalar_one()
+        connection.exec_driver_sql(
+            "UPDATE procrastinate_jobs SET status = 'doing', attempts = %s, worker_id = %s",
+            (tries, dead),
+        )
+    end = working(queue, lambda job, handle: None)
+    try:
+        until(lambda: queue.page(9).items[0].state in (JobState.FAILED, JobState.DONE))
+    finally:
+        end()
+    (job,) = queue.page(9).items
+    queue.close()
+    assert job.state is state
+    assert (job.error.get("code") == "given-up") is (state is JobState.FAILED)
 
 
 def retried(queue: ProcrastinateQueue) -> Sequence[Job]:

@@ -56,6 +56,18 @@ class CancelledError(LayerproofError):
     code = "cancelled"
 
 
+class GivenUpError(LayerproofError):
+    """No worker lived to the end of any try: the job may be what ends them."""
+
+    code = "given-up"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "every worker that took this job ended before it",
+            remedy="see why in the workers' logs (memory?), then queue it again",
+        )
+
+
 Work = Callable[[Job, Handle], None]
 
 

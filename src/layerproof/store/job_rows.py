@@ -109,13 +109,24 @@ def report(
 ) -> None:
     """Write down what a worker says of a job, in place of what it said before."""
     with executor.write() as session:
-        session.run(
-            "put_job_report",
-            job_id=identity,
-            progress=codec.document(dict(progress)),
-            error=codec.document(dict(error)),
-            reported_at=codec.micros(now),
-        )
+        put_report(session, identity, progress, error, now)
+
+
+def put_report(
+    session: Session,
+    identity: int,
+    progress: Mapping[str, object],
+    error: Mapping[str, object],
+    now: datetime,
+) -> None:
+    """The same, beside other changes."""
+    session.run(
+        "put_job_report",
+        job_id=identity,
+        progress=codec.document(dict(progress)),
+        error=codec.document(dict(error)),
+        reported_at=codec.micros(now),
+    )
 
 
 def reports(

@@ -25,6 +25,7 @@ from typing import Any
 import procrastinate
 from procrastinate.exceptions import AlreadyEnqueued, ConnectorException, JobAborted
 from procrastinate.jobs import Job as TheirJob
+from procrastinate.jobs import Status
 from procrastinate.retry import BaseRetryStrategy, RetryDecision
 from procrastinate.schema import SchemaManager
 from procrastinate.worker import Worker
@@ -33,7 +34,14 @@ from sqlalchemy import URL, Connection, Engine, inspect, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from layerproof.engine.ports import Clock
-from layerproof.engine.queue import STALLED, CancelledError, Work, next_try
+from layerproof.engine.queue import (
+    MOST_ATTEMPTS,
+    STALLED,
+    CancelledError,
+    GivenUpError,
+    Work,
+    next_try,
+)
 from layerproof.errors import IndexUnavailableError, LayerproofError
 from layerproof.model.job import Job, JobState, Wanted
 from layerproof.model.page import NEWEST, Cursor, Page
@@ -266,15 +274,24 @@ class _Worker:
         of that, there is a moment."""
         before: set[int] = set()
         while True:
-            with suppress(ConnectorException):
+            with suppress(ConnectorException, IndexUnavailableError):
                 stalled = await app.job_manager.get_stalled_jobs(
                     seconds_since_heartbeat=STALLED.total_seconds()
                 )
                 claimed = await self._claimed(app, worker)
                 for job in [*stalled, *(j for number, j in claimed.items() if number in before)]:
-                    await app.job_manager.retry_job(job)
+                    await self._again(app, job)
                 before = set(claimed)
             await asyncio.sleep(_RECOVER_SECONDS)
+
+    async def _again(self, app: procrastinate.App, job: TheirJob) -> None:
+        """The job waits again, unless every try ended so: it may be what ends its workers."""
+        if job.attempts + 1 < MOST_ATTEMPTS:
+            await app.job_manager.retry_job(job)
+            return
+        assert job.id is not None
+        await asyncio.to_thread(self._queue.report, job.id, {}, GivenUpError())
+        await app.job_manager.finish_job(job, Status.FAILED, delete_job=False)
 
     async def _claimed(self, app: procrastinate.App, worker: Worker) -> dict[int, TheirJob]:
         """What the database says that this worker does, and it does not, by number."""

@@ -20,7 +20,15 @@ from datetime import datetime, timedelta
 from threading import Event as Signal
 
 from layerproof.engine.ports import Clock
-from layerproof.engine.queue import ALIVE, MOST_ATTEMPTS, STALLED, CancelledError, Work, next_try
+from layerproof.engine.queue import (
+    ALIVE,
+    MOST_ATTEMPTS,
+    STALLED,
+    CancelledError,
+    GivenUpError,
+    Work,
+    next_try,
+)
 from layerproof.errors import IndexUnavailableError, LayerproofError
 from layerproof.model.job import Job, JobState, Wanted
 from layerproof.model.page import Cursor, Page
@@ -188,13 +196,20 @@ class _Worker:
     def recover(self) -> None:
         """Jobs whose workers are gone wait again."""
         now = self._clock.now()
+        given_up: list[Job] = []
         with suppress(IndexUnavailableError), self._executor.write() as session:
             silent = {job.id for job in job_rows.stalled(session, now - STALLED)}
             for job in job_rows.stalled(session, now + timedelta(days=1)):
                 if job.id in self._running:
                     continue
                 if job.id in silent or _is_gone(job.worker):
-                    job_rows.change(session, _abandoned(job, now), job, now)
+                    after = _abandoned(job, now)
+                    job_rows.change(session, after, job, now)
+                    if after.state is JobState.FAILED:
+                        given_up.append(job)
+            for job in given_up:
+                said = error_document(GivenUpError())
+                job_rows.put_report(session, job.id, job.progress, said, now)
 
 
 _HERE: "weakref.WeakSet[_Worker]" = weakref.WeakSet()  # the workers of this process

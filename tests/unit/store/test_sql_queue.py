@@ -158,6 +158,7 @@ def test_a_job_that_kills_every_worker_is_given_up(executor: SqliteExecutor, clo
         worker(executor, clock).recover()
     assert job(executor).state is JobState.FAILED
     assert job(executor).ended_at is not None
+    assert job(executor).error["code"] == "given-up"
     assert job_rows.take(executor, "next/1", clock.now()) is None
 
 
