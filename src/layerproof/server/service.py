@@ -6,6 +6,7 @@ Built by `serve` once per process; tests build it on fakes. Nothing here knows H
 import threading
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from layerproof.analysis.current import CURRENT
@@ -15,6 +16,7 @@ from layerproof.engine.ports import Advisories, Clock
 from layerproof.model.access import AuditRecord
 from layerproof.policy.model import Policy
 from layerproof.server.metrics import Metrics
+from layerproof.server.readiness import Readiness
 from layerproof.service_config import ServiceConfig
 from layerproof.wiring import Stores, open_states
 
@@ -54,6 +56,18 @@ class Service:
                 # The one before is not closed: another thread may be in the middle of it.
                 self._advisories = stamp, self.load_advisories()
             return self._advisories[1]
+
+    @cached_property
+    def readiness(self) -> Readiness:
+        """Whether it can decide."""
+        return Readiness(
+            {
+                "index": self.stores.index.state,
+                "queue": self.stores.queue.counts,
+                "policy": self.policy,
+                "advisories": self.advisories,
+            }
+        )
 
     def stamp(self) -> _Stamp:
         """Equal as long as no decision that was made can have changed, but for time."""

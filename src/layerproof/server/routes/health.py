@@ -4,7 +4,6 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 
-from layerproof.errors import LayerproofError
 from layerproof.model.job import JobState
 from layerproof.report.service_documents import health_document
 from layerproof.server.openapi import PROBLEMS
@@ -31,20 +30,9 @@ async def alive() -> dict[str, Any]:
 
 
 @router.get("/readyz", responses=_answers(200, 503), openapi_extra=_PUBLIC)
-def ready(service: The, response: Response) -> dict[str, Any]:
+async def ready(service: The, response: Response) -> dict[str, Any]:
     """Whether it can decide: index, policy and advisories can be read."""
-    checks = {}
-    for name, check in (
-        ("index", service.stores.index.state),
-        ("queue", service.stores.queue.counts),
-        ("policy", service.policy),
-        ("advisories", service.advisories),
-    ):
-        try:
-            check()
-            checks[name] = "ok"
-        except LayerproofError as error:
-            checks[name] = error.code  # what exactly, the log says: this answer is for everybody
+    checks = await service.readiness.now()
     good = set(checks.values()) == {"ok"}
     response.status_code = 200 if good else 503
     return health_document("ok" if good else "not ready", checks)
