@@ -255,11 +255,12 @@ def test_a_job_that_waits_can_be_cancelled(queue: Queue) -> None:
 
 
 def test_a_job_that_runs_can_be_cancelled(queue: Queue) -> None:
-    started = threading.Event()
+    started, noticed = threading.Event(), threading.Event()
 
     def work(job: Job, handle: Handle) -> None:
         started.set()
         until(handle.cancelled)
+        noticed.set()
         raise CancelledError("it was cancelled")
 
     queue.put([wanted("a")])
@@ -267,6 +268,32 @@ def test_a_job_that_runs_can_be_cancelled(queue: Queue) -> None:
         assert started.wait(PATIENCE)
         assert queue.cancel(only(queue).id)
         until(lambda: only(queue).state is JobState.CANCELLED)
+        assert noticed.wait(PATIENCE)
+
+
+def test_a_job_that_is_cancelled_keeps_its_place_until_its_work_has_ended(queue: Queue) -> None:
+    started, end = threading.Event(), threading.Event()
+    second = threading.Event()
+
+    def work(job: Job, handle: Handle) -> None:
+        if job.key == "b":
+            second.set()
+            return
+        started.set()
+        until(handle.cancelled)
+        assert end.wait(PATIENCE)
+        assert handle.cancelled()
+        raise CancelledError("it was cancelled")
+
+    queue.put([wanted("a", "turn"), wanted("b", "turn", priority=0)])
+    with working(queue, work):
+        assert started.wait(PATIENCE)
+        assert queue.cancel(queue.page(9).items[-1].id)
+        assert not second.wait(1)  # a turn is one after the other, also then
+        end.set()
+        assert second.wait(PATIENCE)
+        until(lambda: queue.page(9).items[0].state is JobState.DONE)
+    assert queue.page(9).items[-1].state is JobState.CANCELLED
 
 
 def test_a_worker_that_stops_puts_its_job_back(queue: Queue) -> None:

@@ -46,7 +46,7 @@ from layerproof.errors import IndexUnavailableError, LayerproofError
 from layerproof.model.job import Job, JobState, Wanted
 from layerproof.model.page import NEWEST, Cursor, Page
 from layerproof.store import job_rows
-from layerproof.store.executor import Executor
+from layerproof.store.executor import Executor, chunks
 from layerproof.store.postgresql import limits
 from layerproof.store.sql_queue import error_document
 
@@ -100,7 +100,7 @@ class ProcrastinateQueue:
                 waiting = _waiting(connection, list(unique))
                 _hurry(connection, [unique[key] for key in waiting])
             new = [item for key, item in unique.items() if key not in waiting]
-            return sum(_deferred(app, item) for item in new)
+            return sum(_deferred(app, some) for some in chunks(new))
 
     def job(self, identity: int) -> Job | None:
         """One job."""
@@ -308,7 +308,7 @@ class _Worker:
         self._doing.add(number)
         try:
             loop = asyncio.get_running_loop()
-            await loop.run_in_executor(self._threads, self._one, context, arguments)
+            await _to_the_end(loop.run_in_executor(self._threads, self._one, context, arguments))
         finally:
             self._doing.discard(number)
 
@@ -330,6 +330,17 @@ class _Worker:
             raise error from defect
         finally:
             handle.report(error)
+
+
+async def _to_the_end(work: "asyncio.Future[None]") -> None:
+    """Wait for a thread, even where procrastinate cancels the waiting because somebody cancelled
+    the job: the thread asks for that itself, and a job has not ended while it goes on."""
+    while True:
+        try:
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            if work.done():
+                raise
 
 
 class _Running:
@@ -452,7 +463,19 @@ def _hurry(connection: Connection, wanted: Sequence[Wanted]) -> None:
         )
 
 
-def _deferred(app: procrastinate.App, wanted: Wanted) -> int:
+def _deferred(app: procrastinate.App, wanted: Sequence[Wanted]) -> int:
+    """How many of them were queued: all in one go, unless somebody else queues the same ones."""
+    jobs = [_new_job(app, item) for item in wanted]
+    try:
+        return len(app.job_manager.batch_defer_jobs(jobs))
+    except AlreadyEnqueued:
+        if len(jobs) == 1:
+            return 0
+        half = len(wanted) // 2
+        return _deferred(app, wanted[:half]) + _deferred(app, wanted[half:])
+
+
+def _new_job(app: procrastinate.App, wanted: Wanted) -> TheirJob:
     deferrer = app.configure_task(
         TASK,
         queue=_QUEUE,
@@ -461,11 +484,7 @@ def _deferred(app: procrastinate.App, wanted: Wanted) -> int:
         priority=wanted.priority,
         allow_unknown=True,
     )
-    try:
-        deferrer.defer(kind=wanted.kind, arguments=dict(wanted.arguments))
-    except AlreadyEnqueued:
-        return 0  # somebody was faster
-    return 1
+    return deferrer.make_new_job(kind=wanted.kind, arguments=dict(wanted.arguments))
 
 
 def _running(theirs: TheirJob, arguments: Mapping[str, Any]) -> Job:
