@@ -19,10 +19,12 @@ BENCH_STAMP := $(VENV)/.installed-bench
 run: $(STAMP)
 	@$(BIN)/layerproof demo
 
-# By file: the tests of a file share the servers and images that it starts.
+# By file: the tests of a file share the servers and images that it starts. The real images are
+# built beside the first tests, once.
 test: $(STAMP)
 	@scripts/setup-system.sh
-	$(BIN)/python -m pytest -n auto --dist loadfile $(PYTEST_ARGS)
+	@$(BIN)/python -m tests.e2e.real_images & \
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 # Skipped, with its reason, where kube-apiserver cannot be built.
 e2e-kubernetes: $(STAMP)

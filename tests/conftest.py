@@ -26,6 +26,18 @@ settings.register_profile(
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """By file: first what takes long, while real images are built beside; then what needs them;
+    last the short ones, which fill up whichever process is free."""
+    stages: dict[Path, int] = {}
+    for item in items:
+        stage = 2 if any(item.path.is_relative_to(folder) for folder in OFFLINE) else 0
+        if stage == 0 and "images" in getattr(item, "fixturenames", ()):
+            stage = 1
+        stages[item.path] = max(stage, stages.get(item.path, 0))
+    items.sort(key=lambda item: stages[item.path])
+
+
 class NetworkUsedError(Exception):
     """A unit or property test touched the network. Not an OSError, so that no code handles it."""
 
