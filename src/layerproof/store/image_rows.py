@@ -168,9 +168,10 @@ def records(session: Session, wanted: Sequence[Wanted]) -> list[ImageRecord]:
     layers: dict[int, list[Row]] = {image: [] for image in images}
     for image, *layer in rows_for(session, "record_layers", images):
         layers[image].append(tuple(layer))
+    same: dict[_Place, Layer] = {}
     with codec.decoding("row of an image"):
         return [
-            _record(heads[image], layers[image], views[view], reference, names[image])
+            _record(heads[image], layers[image], views[view], reference, names[image], same)
             for image, (view, reference) in zip(images, chosen, strict=True)
         ]
 
@@ -239,8 +240,43 @@ def _chosen(view: int | None, reference: str | None, names: list[_Name]) -> tupl
     return view, reference
 
 
+# What tells a layer in an image from others: position, ChainID, its blob and what made it.
+_Place = tuple[int, bytes, str, str, int, str]
+
+
+def _layer(
+    position: int,
+    row: Row,
+    blob: list[Any] | None,
+    created_by: str,
+    same: dict[_Place, Layer],
+) -> Layer:
+    """Images share most of their layers: what many of them hold is made once."""
+    chain_id, diff_id = row
+    place = None
+    if blob is not None and not blob[3]:  # those with annotations are made each
+        place = (position, chain_id, blob[0], blob[1], blob[2], created_by)
+        if place in same:
+            return same[place]
+    made = Layer(
+        position=position,
+        diff_id=codec.digest(DiffId, diff_id),
+        chain_id=codec.digest(ChainId, chain_id),
+        blob=_undescriptor(blob),
+        created_by=created_by,
+    )
+    if place is not None:
+        same[place] = made
+    return made
+
+
 def _record(
-    head: Row, layers: list[Row], view: bytes, reference: str, names: list[_Name]
+    head: Row,
+    layers: list[Row],
+    view: bytes,
+    reference: str,
+    names: list[_Name],
+    same: dict[_Place, Layer],
 ) -> ImageRecord:
     _, config_digest, config, indexed_at = head
     said = codec.undocument(view)
@@ -249,14 +285,8 @@ def _record(
         config_digest=codec.digest(Digest, config_digest),
         platform=Platform(*said["platform"]),
         layers=tuple(
-            Layer(
-                position=position,
-                diff_id=codec.digest(DiffId, diff_id),
-                chain_id=codec.digest(ChainId, chain_id),
-                blob=_undescriptor(blob),
-                created_by=created_by,
-            )
-            for position, ((chain_id, diff_id), (blob, created_by)) in enumerate(
+            _layer(position, row, blob, created_by, same)
+            for position, (row, (blob, created_by)) in enumerate(
                 zip(layers, said["layers"], strict=True)
             )
         ),
