@@ -24,7 +24,7 @@ bsdtar:libarchive-tools:comparison with bsdtar
 zstd:zstd:layers compressed by zstd
 podman:podman:comparison with podman
 etcd:etcd-server:the Kubernetes gate
-wrk:wrk:the load on gates
+faketime:faketime:a clock that jumps
 pg_ctlcluster:postgresql:the index on PostgreSQL
 rpmbuild:rpm:databases that rpm wrote
 wrk:wrk:the load of the benchmarks

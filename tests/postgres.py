@@ -11,6 +11,8 @@ import shutil
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from glob import glob
 from itertools import count
@@ -56,9 +58,7 @@ def cluster() -> Path:
     atexit.register(_stop, folder, user)
     initdb = ["initdb", "-D", f"{folder}/data", "-U", "layerproof", "-A", "trust", "-N"]
     _run(user, [*initdb, "--no-locale", "-E", "UTF8"])
-    options = f"-k {folder} -c listen_addresses= -c max_connections=200"
-    start = ["pg_ctl", "-D", f"{folder}/data", "-o", options, "-l", f"{folder}/log", "-w", "start"]
-    _run(user, start)
+    _start(folder, user)
     _execute(folder, "CREATE DATABASE newest")
     engine = engine_of(database_url(folder, "newest"))
     prepare(engine)
@@ -68,12 +68,26 @@ def cluster() -> Path:
 
 def crash(folder: Path) -> None:
     """End the server at once, as a power cut would, and start it again."""
+    with stopped(folder):
+        pass
+
+
+@contextmanager
+def stopped(folder: Path) -> Iterator[None]:
+    """Meanwhile the server is gone, as after a power cut."""
     user = _owner(folder)
     _run(user, ["pg_ctl", "-D", f"{folder}/data", "-m", "immediate", "-w", "stop"])
+    try:
+        yield
+    finally:
+        _start(folder, user)
+        _until_it_answers(folder)
+
+
+def _start(folder: Path, user: str) -> None:
     options = f"-k {folder} -c listen_addresses= -c max_connections=200"
-    _run(user, ["pg_ctl", "-D", f"{folder}/data", "-o", options, "-l", f"{folder}/log", "-w",
-                "start"])  # fmt: skip
-    _until_it_answers(folder)
+    start = ["pg_ctl", "-D", f"{folder}/data", "-o", options, "-l", f"{folder}/log", "-w", "start"]
+    _run(user, start)
 
 
 def _until_it_answers(folder: Path) -> None:

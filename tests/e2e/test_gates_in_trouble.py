@@ -8,13 +8,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import pytest
+from tests import postgres
 from tests.e2e.daemons import CannotStartError, accepts, free_port, registry, serving
 from tests.e2e.service import until
 from tests.e2e.test_registry_gate import copy, gateway, trust, variables
@@ -60,7 +61,14 @@ class World:
 
 
 @contextmanager
-def kubernetes_gate(folder: Path, host: str, config: str, *more: str) -> Iterator[str]:
+def kubernetes_gate(
+    folder: Path,
+    host: str,
+    config: str,
+    *more: str,
+    environment: Mapping[str, str] | None = None,
+    end: Callable[["subprocess.Popen[bytes]"], None] = subprocess.Popen.terminate,
+) -> Iterator[str]:
     port = free_port()
     (folder / "service.yaml").write_text(config)
     command = [sys.executable, "-m", "layerproof.cli.main", "gate", "kubernetes", "serve"]
@@ -68,7 +76,7 @@ def kubernetes_gate(folder: Path, host: str, config: str, *more: str) -> Iterato
     with (folder / "kubernetes.log").open("ab") as log:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-            env=variables(folder, host, {}),
+            env=variables(folder, host, environment or {}),
         )  # fmt: skip
     try:
         address = ("127.0.0.1", port)
@@ -76,7 +84,7 @@ def kubernetes_gate(folder: Path, host: str, config: str, *more: str) -> Iterato
         assert process.poll() is None, (folder / "kubernetes.log").read_text()
         yield f"http://127.0.0.1:{port}"
     finally:
-        process.terminate()
+        end(process)
         process.wait(30)
 
 
@@ -88,14 +96,20 @@ def same_registry(folder: Path, port: int) -> Iterator[None]:
         yield
 
 
-def prepared(folder: Path) -> tuple[str, BuiltImage]:
+def prepared(
+    folder: Path, environment: Mapping[str, str] | None = None, *options: str
+) -> tuple[str, BuiltImage]:
     """A registry's data, and an index that trusts what is in it; the registry has ended."""
     image = build([{"etc/motd": "hello\n"}])
     write_oci_layout(folder / "layout", {"app": image})
-    with registry(folder / "registry") as running:
-        copy(folder / "layout", "app", f"{running.host}/team/app:1")
-        trust(folder, running.host, f"docker://{running.host}/team/app:1")
-        return running.host, image
+    try:
+        with registry(folder / "registry") as running:
+            copy(folder / "layout", "app", f"{running.host}/team/app:1")
+            target = f"docker://{running.host}/team/app:1"
+            trust(folder, running.host, target, environment, *options)
+            return running.host, image
+    except CannotStartError as error:
+        pytest.skip(f"no registry: {error}")
 
 
 @pytest.fixture
@@ -109,10 +123,7 @@ def folder(short_folder: Path) -> Iterator[Path]:
 
 
 def test_a_registry_that_is_gone_and_comes_back(folder: Path) -> None:
-    try:
-        host, image = prepared(folder)
-    except CannotStartError as error:
-        pytest.skip(f"no registry: {error}")
+    host, image = prepared(folder)
     port = int(host.rpartition(":")[2])
     with (
         kubernetes_gate(folder, host, SERVICE) as url,
@@ -169,10 +180,7 @@ def test_a_registry_that_never_answers_is_given_up_within_the_budget(folder: Pat
 
 
 def test_an_index_that_is_damaged_and_mended(folder: Path) -> None:
-    try:
-        host, image = prepared(folder)
-    except CannotStartError as error:
-        pytest.skip(f"no registry: {error}")
+    host, image = prepared(folder)
     file = folder / "index.db"
     with kubernetes_gate(folder, host, SERVICE) as url, gateway(folder, host) as before:
         world = World(folder, host, image, url)
@@ -201,3 +209,119 @@ def test_a_policy_that_admits_the_unavailable_is_followed(folder: Path) -> None:
     with kubernetes_gate(folder, host, SERVICE, "--policy", str(folder / "policy.yaml")) as url:
         world = World(folder, host, build([{"a": "b"}]), url)
         assert world.ask(world.tagged)[0]
+
+
+def blob(before: str, image: BuiltImage) -> int:
+    """What the gateway answers for a blob of the image."""
+    url = f"http://{before}/v2/team/app/blobs/{next(iter(image.blobs))}"
+    return httpx.get(url, timeout=30).status_code
+
+
+def test_a_database_that_is_gone_and_comes_back(folder: Path) -> None:
+    url = postgres.fresh_database()
+    environment = {"LAYERPROOF_INDEX": url}
+    host, image = prepared(folder, environment)
+    port = int(host.rpartition(":")[2])
+    with (
+        same_registry(folder / "registry", port),
+        kubernetes_gate(folder, host, SERVICE, environment=environment) as gate,
+        gateway(folder, host, environment=environment) as before,
+    ):
+        world = World(folder, host, image, gate)
+        manifest = f"http://{before}/v2/team/app/manifests/{image.manifest_digest}"
+        assert world.ask(world.pinned)[0]
+        assert httpx.get(manifest).status_code == 200
+        with postgres.stopped(postgres.cluster()):
+            allowed, message, seconds = world.ask(world.pinned, namespace="another")
+            assert not allowed
+            assert "index" in message
+            assert seconds < 4
+            assert httpx.get(manifest, timeout=30).status_code in (403, 503)
+            assert httpx.get(f"http://{before}/healthz").status_code == 200
+        until(lambda: world.ask(world.pinned, namespace="a-third")[0])
+        until(lambda: httpx.get(manifest).status_code == 200)
+
+
+def test_a_gate_that_is_killed_answers_right_as_soon_as_it_is_started_again(folder: Path) -> None:
+    host, image = prepared(folder)
+    port = int(host.rpartition(":")[2])
+    with same_registry(folder / "registry", port):
+        for _ in range(3):
+            kill = subprocess.Popen.kill
+            with kubernetes_gate(folder, host, SERVICE, end=kill) as gate:
+                world = World(folder, host, image, gate)
+                assert world.ask(world.pinned)[0]
+                assert world.ask(world.tagged)[0]
+                allowed, message, _ = world.ask(f"{host}/team/app@sha256:{'0' * 64}")
+                assert not allowed
+                assert message
+
+
+def test_a_disk_that_is_full_keeps_nobody_from_an_answer(folder: Path) -> None:
+    disk = folder / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=16m", "none", disk], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(f"no file system can be mounted: {mounted.stderr.decode().strip()}")
+    try:
+        environment = {"LAYERPROOF_INDEX": str(disk / "index.db")}
+        host, image = prepared(folder, environment)
+        port = int(host.rpartition(":")[2])
+        other = build([{"etc/motd": "other\n"}])
+        write_oci_layout(folder / "more", {"other": other})
+        with (
+            same_registry(folder / "registry", port),
+            kubernetes_gate(folder, host, SERVICE, environment=environment) as gate,
+            gateway(folder, host, environment=environment) as before,
+        ):
+            copy(folder / "more", "other", f"{host}/team/app:2")
+            world = World(folder, host, image, gate)
+            filler = disk / "filler"
+            with filler.open("wb", buffering=0) as out, suppress(OSError):
+                while True:
+                    out.write(bytes(4096))
+            for _ in range(3):
+                assert world.ask(world.pinned)[0]
+                assert world.ask(world.tagged)[0]
+                assert blob(before, image) == 200
+            allowed, message, _ = world.ask(f"{host}/team/app:2")
+            assert not allowed
+            assert message
+            assert blob(before, other) == 403
+            filler.unlink()
+            assert world.ask(world.pinned, namespace="another")[0]
+            trust(folder, host, f"docker://{host}/team/app:2", environment)
+            until(lambda: world.ask(f"{host}/team/app:2")[0])
+            until(lambda: blob(before, other) == 200)
+    finally:
+        subprocess.run(["umount", "--lazy", disk], check=True)
+
+
+def test_a_clock_that_jumps_ends_trust_and_comes_back(folder: Path) -> None:
+    found = sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
+    if not found:
+        pytest.skip("not installed: faketime")
+    offset = folder / "offset"
+    offset.write_text("+0d\n")
+    host, image = prepared(folder, {}, "--expires", "30d")
+    port = int(host.rpartition(":")[2])
+    moved = {
+        "LD_PRELOAD": str(found[0]),
+        "FAKETIME_TIMESTAMP_FILE": str(offset),
+        "FAKETIME_NO_CACHE": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",  # which no machine lets jump
+    }
+    with (
+        same_registry(folder / "registry", port),
+        kubernetes_gate(folder, host, SERVICE, environment=moved) as gate,
+        gateway(folder, host, environment=moved) as before,
+    ):
+        world = World(folder, host, image, gate)
+        for jump, admitted in (("+0d", True), ("+400d", False), ("-1d", True), ("+0d", True)):
+            offset.write_text(f"{jump}\n")
+            until(lambda admitted=admitted: world.ask(world.pinned)[0] is admitted)
+            status = 200 if admitted else 403
+            until(lambda status=status: blob(before, image) == status)
+            assert world.ask(world.tagged)[0] is admitted

@@ -103,10 +103,16 @@ def copy(layout: Path, name: str, target: str, *options: str) -> None:
     )  # fmt: skip
 
 
-def trust(folder: Path, host: str, reference: str, more: Mapping[str, str] | None = None) -> None:
+def trust(
+    folder: Path,
+    host: str,
+    reference: str,
+    more: Mapping[str, str] | None = None,
+    *options: str,
+) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "layerproof.cli.main", "trust", "add", reference,
-         "--reason", "ours", "--quiet"],
+         "--reason", "ours", "--quiet", *options],
         env=variables(folder, host, more or {}), capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
