@@ -3,7 +3,9 @@
 1. One writer at a time, as the contract of `Executor.write` says: on SQLite by its lock, on
    PostgreSQL by an advisory lock of the transaction (PostgreSQL documentation, section 13.3.5). So
    keys grow in the order in which transactions become visible, and nobody reads between two rows.
-2. A reading transaction on PostgreSQL sees one state: REPEATABLE READ (section 13.2.2).
+2. A reading transaction on PostgreSQL sees one state: REPEATABLE READ (section 13.2.2). What
+   begins a transaction also tells whether the connection still stands: a question before each
+   (SQLAlchemy's `pool_pre_ping`) would cost another round trip.
 3. The right to read a layer is an advisory lock of a connection of its own: it ends with the
    connection, however its holder ends.
 4. Connections must not be carried across a fork: a child forgets them without closing them.
@@ -12,11 +14,12 @@
 import os
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import Connection, CursorResult, Engine, Executable, Insert, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import Connection, CursorResult, Engine, Executable, Insert
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from layerproof.errors import IndexUnavailableError
 from layerproof.model.digest import DiffId
@@ -27,7 +30,8 @@ from layerproof.store.sql_parts import inserted
 from layerproof.store.statements import statements
 
 WRITING = 0x4C507266  # advisory lock of whoever writes
-_READING = text("SELECT pg_advisory_lock(:key)")
+_READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+_WRITE = f"BEGIN; SELECT pg_advisory_xact_lock({WRITING})"
 _DIGITS = 15  # hex digits of a digest that make a lock's number: below 2**60
 
 
@@ -64,23 +68,27 @@ class SqlAlchemyExecutor:
 
     @contextmanager
     def _transaction(self, *, writing: bool) -> Iterator[Session]:
-        with self._translated(), self._engine.connect() as connection:
-            if self._postgresql and not writing:
-                connection = connection.execution_options(  # noqa: PLW2901  because it is the same
-                    isolation_level="REPEATABLE READ", postgresql_readonly=True
-                )
-            with connection.begin():
-                if self._postgresql and writing:
-                    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITING})")
-                yield _AlchemySession(connection, self._statements)
+        with self._translated():
+            if not self._postgresql:
+                with self._engine.begin() as connection:
+                    yield _AlchemySession(connection, self._statements)
+                return
+            first = _WRITE if writing else _READ
+            with opened(self._engine, first, isolation_level="AUTOCOMMIT") as connection:
+                try:
+                    yield _AlchemySession(connection, self._statements)
+                except BaseException:
+                    with suppress(SQLAlchemyError):  # because what went wrong before is told
+                        connection.exec_driver_sql("ROLLBACK")
+                    raise
+                connection.exec_driver_sql("COMMIT")
 
     @contextmanager
     def _claimed(self, key: int) -> Iterator[None]:
         with self._translated():
-            connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+            first = f"SELECT pg_advisory_lock({key})"
+            connection = opened(self._engine, first, isolation_level="AUTOCOMMIT")
         try:
-            with self._translated():
-                connection.execute(_READING, {"key": key})
             yield
         finally:
             with self._translated():
@@ -97,6 +105,30 @@ class SqlAlchemyExecutor:
                 where=self._engine.url.render_as_string(hide_password=True),
                 remedy="check that its database is there, reachable and has room",
             ) from error
+
+
+def opened(engine: Engine, first: str = "SELECT 1", **options: Any) -> Connection:
+    """A connection on which this statement was run. One that the server ended meanwhile is no
+    error: the pool then drops all of its age, and the next one is new. Raises SQLAlchemyError."""
+    connection = engine.connect()
+    try:
+        return _begun(connection, first, options)
+    except DBAPIError as error:
+        if not error.connection_invalidated:
+            raise
+    return _begun(engine.connect(), first, options)
+
+
+def _begun(connection: Connection, first: str, options: Mapping[str, Any]) -> Connection:
+    try:
+        connection = connection.execution_options(**options)
+        connection.exec_driver_sql(first).close()
+        if not options:
+            connection.rollback()  # SQLAlchemy began a transaction for it
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 class _AlchemySession:

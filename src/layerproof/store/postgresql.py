@@ -18,7 +18,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from layerproof.errors import IndexUnavailableError, IndexVersionError, UsageError
 from layerproof.model.digest import DiffId
-from layerproof.store.alchemy import SqlAlchemyExecutor
+from layerproof.store.alchemy import SqlAlchemyExecutor, opened
 from layerproof.store.executor import Session
 from layerproof.store.index import SqlIndex
 from layerproof.store.sqlite_sql import HEAD, REVISIONS
@@ -50,7 +50,6 @@ def engine_of(url: str, *, pool_size: int = 5) -> Engine:
         found.set(drivername="postgresql+psycopg"),
         pool_size=pool_size,
         max_overflow=20,
-        pool_pre_ping=True,  # a database that was restarted is not an error
         connect_args={**limits(found), "application_name": "layerproof"},
     )
 
@@ -113,7 +112,7 @@ def prepare(engine: Engine) -> None:
     """Make the schema, or bring it to the newest revision. Raises IndexUnavailableError,
     IndexVersionError."""
     try:
-        with engine.connect() as connection:
+        with opened(engine) as connection:
             revision = _revision(connection)
         if revision == HEAD:
             return

@@ -46,6 +46,7 @@ from layerproof.errors import IndexUnavailableError, LayerproofError
 from layerproof.model.job import Job, JobState, Wanted
 from layerproof.model.page import NEWEST, Cursor, Page
 from layerproof.store import job_rows
+from layerproof.store.alchemy import opened
 from layerproof.store.executor import Executor, chunks
 from layerproof.store.postgresql import limits
 from layerproof.store.sql_queue import error_document
@@ -96,7 +97,7 @@ class ProcrastinateQueue:
         unique = {item.key: item for item in wanted}
         with self._translated():
             app = self._open()
-            with self._engine.begin() as connection:
+            with opened(self._engine) as connection, connection.begin():
                 waiting = _waiting(connection, list(unique))
                 _hurry(connection, [unique[key] for key in waiting])
             new = [item for key, item in unique.items() if key not in waiting]
@@ -121,7 +122,7 @@ class ProcrastinateQueue:
         """How many wait, and how many run."""
         with self._translated():
             self._open()
-            with self._engine.connect() as connection:
+            with opened(self._engine) as connection:
                 rows = connection.execute(
                     text(
                         "SELECT status::text, count(*) FROM procrastinate_jobs"
@@ -139,7 +140,7 @@ class ProcrastinateQueue:
         """Delete jobs that ended before."""
         with self._translated():
             self._open()
-            with self._engine.begin() as connection:
+            with opened(self._engine) as connection, connection.begin():
                 rows = connection.execute(
                     text(
                         "DELETE FROM procrastinate_jobs j WHERE j.status NOT IN ('todo', 'doing')"
@@ -204,7 +205,7 @@ class ProcrastinateQueue:
     def _jobs(self, query: str, parameters: Mapping[str, object]) -> list[Job]:
         with self._translated():
             self._open()
-            with self._engine.connect() as connection:
+            with opened(self._engine) as connection:
                 rows = connection.execute(text(query), parameters).fetchall()
         with self._executor.read() as session:
             said = job_rows.reports(session, [row[0] for row in rows])
@@ -398,7 +399,7 @@ class _Retry(BaseRetryStrategy):
 def prepare(engine: Engine) -> None:
     """Make procrastinate's tables, or bring them to the installed version."""
     newest = _migrations()[-1].name
-    with engine.connect() as connection:
+    with opened(engine) as connection:
         if _applied(connection) == newest:
             return
     with engine.begin() as connection:
