@@ -13,7 +13,7 @@ Each claim (`layerproof.rules.claims`) is held against the images that the index
    missed the build that was used.
 4. A history claim is contradicted when the image repeats the whole history of a known image of
    our platform, and no known image with that history, or with more of it, is its base: it was
-   copied.
+   copied. An image that is trusted up to its top needs no history: it is not held against it.
 5. A claim that nothing known can decide is `unknown`. Above a trusted base that endangers nothing:
    the ChainIDs prove what lies below, whatever the label says, and every layer above is judged.
    Its effect is then that of the setting `unknownClaims`.
@@ -60,7 +60,8 @@ class LyingBaseLabel:
             if claim.malformed:
                 found.append(self._malformed(claim))
             elif claim.kind == "history":
-                found.extend(self._forged(facts.image, known))
+                if facts.above_base:  # two trusted builds of one Dockerfile tell one history
+                    found.extend(self._forged(facts.image, known))
             elif any(is_base(image.image, facts.image) for image in known):
                 continue
             elif contrary := _contrary(claim, known, facts.image):

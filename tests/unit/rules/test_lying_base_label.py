@@ -222,6 +222,17 @@ def test_two_builds_with_one_history_are_no_contradiction() -> None:
     assert judge(image, by_history(image, rebuilt, real)) == ()
 
 
+def test_a_second_trusted_build_of_one_dockerfile_may_tell_the_same_history() -> None:
+    first, second = make_image("os", history=[OS]), make_image("os-again", history=[OS])
+    assert judge(second, by_history(second, first), on_base=True) == ()
+
+
+def test_copied_history_above_a_trusted_base_is_refused() -> None:
+    base = make_image("os", "runtime", history=[OS, ENV])
+    image = make_image("alien", "app", history=[OS, ENV, APP])
+    assert len(judge(image, by_history(image, base), on_base=True)) == 1
+
+
 def test_history_of_another_platform_is_no_contradiction() -> None:
     base = make_image("os-arm", history=[OS], platform=ARM64)
     image = make_image("os", "app", history=[OS, APP])
