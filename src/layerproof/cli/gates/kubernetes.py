@@ -13,9 +13,6 @@ from layerproof.cli.app import App, shared
 if TYPE_CHECKING:
     from layerproof.clusters.kubernetes import Kubernetes
 
-if TYPE_CHECKING:
-    pass
-
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _CONTEXT = click.option(
@@ -148,6 +145,10 @@ def _placed(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--database", default="", help="SECRET/KEY with a PostgreSQL URL.")
 @click.option("--policy", type=_FILE, help="The policy file.")
 @click.option("--config", type=_FILE, help="The service's file.")
+@click.option(
+    "--cert-manager", "issuer", default="", metavar="[Issuer/]NAME",
+    help="Let cert-manager make the certificates, by this ClusterIssuer or Issuer.",
+)  # fmt: skip
 @click.option("--soft", multiple=True, help="A namespace that starts without the gate, too.")
 @click.option("--custom", multiple=True, help="RESOURCE.GROUP of a custom resource with pods.")
 @click.option("--timeout", type=click.IntRange(1, 30), default=10, show_default=True,
@@ -165,6 +166,7 @@ def install(
     database: str,
     policy: Path | None,
     config: Path | None,
+    issuer: str,
     soft: tuple[str, ...],
     custom: tuple[str, ...],
     timeout: int,
@@ -193,8 +195,14 @@ def install(
             "a gate inside needs an image by its digest, and a database", where="--image",
             remedy="--image registry.example/layerproof@sha256:… --database SECRET/KEY",
         )  # fmt: skip
+    if issuer and (url or issuer.rpartition("/")[0] not in ("", "Issuer", "ClusterIssuer")):
+        raise UsageError(
+            "cert-manager makes certificates for a gate inside, by a ClusterIssuer or an Issuer",
+            where="--cert-manager", remedy="--cert-manager NAME, or --cert-manager Issuer/NAME",
+        )  # fmt: skip
     plan = Plan(
         namespace=namespace,
+        issuer=issuer,
         authorities=_bytes(ca_file),
         url=url.rstrip("/"),
         timeout=timeout,
@@ -231,11 +239,20 @@ def uninstall(app: App, namespace: str, url: str, context: str) -> int:
     \b
     layerproof gate kubernetes uninstall
     """
-    from layerproof.gates.kubernetes.manifests import SECRET, Plan, path_of, webhooks, workload
+    from layerproof.gates.kubernetes.manifests import (
+        SECRET,
+        Plan,
+        certificate,
+        path_of,
+        webhooks,
+        workload,
+    )
 
     plan = Plan(namespace=namespace, url=url)
     api = _cluster(context)
     documents = [*webhooks(plan), *reversed(workload(plan))]
+    if not url:
+        documents.append(certificate(plan))  # where cert-manager made it
     paths = [path_of(d) for d in documents if d["kind"] != "Namespace"]
     if not url:
         paths.append(f"/api/v1/namespaces/{namespace}/secrets/{SECRET}")

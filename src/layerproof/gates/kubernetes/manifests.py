@@ -19,6 +19,7 @@ DOMAIN = "gate.layerproof.dev"
 SECRET = "layerproof-gate-tls"
 PORT = 8443
 _LABEL = "kubernetes.io/metadata.name"
+_TLS = "/etc/layerproof-tls"
 _VERSION = "admissionregistration.k8s.io/v1"
 
 Object = dict[str, Any]
@@ -46,7 +47,7 @@ class Plan:
     policy: str = ""  # text; empty: the built-in one
     database: str = ""  # of a Secret: NAME/KEY with a PostgreSQL URL
     replicas: int = 2
-    cert_manager: str = ""  # NAMESPACE/CERTIFICATE
+    issuer: str = ""  # of cert-manager, which then makes the certificates: [Issuer/]NAME
 
 
 def webhooks(plan: Plan) -> list[Object]:
@@ -64,8 +65,8 @@ def _configuration(plan: Plan, kind: str, path: str) -> Object:
         inside = [{"key": _LABEL, "operator": "In", "values": list(plan.soft)}]
         found.append(_webhook(plan, f"{path}-soft", path, "Ignore", inside))
     metadata: Object = {"name": NAME, "labels": _labels()}
-    if plan.cert_manager:
-        metadata["annotations"] = {"cert-manager.io/inject-ca-from": plan.cert_manager}
+    if plan.issuer:
+        metadata["annotations"] = {"cert-manager.io/inject-ca-from": f"{plan.namespace}/{NAME}"}
     return {"apiVersion": _VERSION, "kind": kind, "metadata": metadata, "webhooks": found}
 
 
@@ -129,7 +130,7 @@ def workload(plan: Plan) -> list[Object]:
     return [
         _object("v1", "Namespace", plan.namespace, "", labels=_hardened()),
         _object("v1", "ServiceAccount", NAME, plan.namespace),
-        *_roles(plan),
+        *([certificate(plan)] if plan.issuer else _roles(plan)),
         _object("v1", "ConfigMap", NAME, plan.namespace, data=_files(plan)),
         _object(
             "v1", "Service", NAME, plan.namespace,
@@ -143,8 +144,24 @@ def workload(plan: Plan) -> list[Object]:
     ]  # fmt: skip
 
 
+def certificate(plan: Plan) -> Object:
+    """What cert-manager is asked for (cert-manager.io/v1, Certificate)."""
+    kind, _, name = plan.issuer.rpartition("/")
+    issuer = {"group": "cert-manager.io", "kind": kind or "ClusterIssuer", "name": name}
+    host = f"{NAME}.{plan.namespace}.svc"
+    return _object(
+        "cert-manager.io/v1", "Certificate", NAME, plan.namespace,
+        spec={
+            "secretName": SECRET,
+            "dnsNames": [host, f"{host}.cluster.local"],
+            "issuerRef": issuer,
+            "privateKey": {"algorithm": "ECDSA", "size": 256, "rotationPolicy": "Always"},
+        },
+    )  # fmt: skip
+
+
 def _roles(plan: Plan) -> list[Object]:
-    """No more than the certificates need."""
+    """No more than the certificates need, where the gate makes them."""
     hooks = ["mutatingwebhookconfigurations", "validatingwebhookconfigurations"]
     own: list[Object] = [
         {"apiGroups": [""], "resources": ["secrets"], "verbs": ["create"]},
@@ -177,7 +194,10 @@ def _files(plan: Plan) -> Mapping[str, str]:
 
 def _deployment(plan: Plan) -> Object:
     arguments = ["gate", "kubernetes", "serve", "--listen", f"0.0.0.0:{PORT}"]
-    arguments += ["--certificates", f"{NAME}.{plan.namespace}.svc"]
+    if plan.issuer:
+        arguments += ["--tls-cert", f"{_TLS}/tls.crt", "--tls-key", f"{_TLS}/tls.key"]
+    else:
+        arguments += ["--certificates", f"{NAME}.{plan.namespace}.svc"]
     arguments += ["--config", "/etc/layerproof/service.yaml"]
     arguments += ["--policy", "/etc/layerproof/policy.yaml"] if plan.policy else []
     secret, _, key = plan.database.partition("/")
@@ -205,6 +225,8 @@ def _deployment(plan: Plan) -> Object:
             {"name": "scratch", "mountPath": "/tmp"},
         ],
     }  # fmt: skip
+    if plan.issuer:
+        container["volumeMounts"].append({"name": "tls", "mountPath": _TLS, "readOnly": True})
     pod: Object = {
         "serviceAccountName": NAME,
         "priorityClassName": "system-cluster-critical",
@@ -217,6 +239,7 @@ def _deployment(plan: Plan) -> Object:
         "volumes": [
             {"name": "files", "configMap": {"name": NAME}},
             {"name": "scratch", "emptyDir": {}},
+            *([{"name": "tls", "secret": {"secretName": SECRET}}] if plan.issuer else []),
         ],
     }  # fmt: skip
     return {
@@ -249,6 +272,7 @@ _PLURALS = {
     "Service": "services",
     "PodDisruptionBudget": "poddisruptionbudgets",
     "Deployment": "deployments",
+    "Certificate": "certificates",
     "Role": "roles",
     "RoleBinding": "rolebindings",
     "ClusterRole": "clusterroles",

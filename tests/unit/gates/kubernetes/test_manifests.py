@@ -1,5 +1,6 @@
 """What stands in a cluster: no rule leaves anything out, nothing locks a cluster out of itself."""
 
+from dataclasses import replace
 from typing import Any
 
 from layerproof.gates.kubernetes.manifests import NAME, Plan, path_of, trusting, webhooks, workload
@@ -58,6 +59,34 @@ def test_the_gates_rights_are_those_that_its_certificates_need() -> None:
         for rule in role["rules"]:
             assert "*" not in rule["verbs"] + rule["resources"] + rule["apiGroups"]
             assert rule["verbs"] == ["create"] or rule["resourceNames"]
+
+
+def test_with_cert_manager_the_gate_has_no_rights_and_serves_its_certificate() -> None:
+    plan = replace(INSIDE, namespace="trust", issuer="Issuer/ours")
+    every = {document["kind"]: document for document in workload(plan)}
+    assert not {"Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"} & set(every)
+    spec = every["Certificate"]["spec"]
+    assert (spec["issuerRef"]["kind"], spec["issuerRef"]["name"]) == ("Issuer", "ours")
+    service = webhooks(plan)[0]["webhooks"][0]["clientConfig"]["service"]
+    assert f"{service['name']}.{service['namespace']}.svc" in spec["dnsNames"]
+    for document in webhooks(plan):
+        source = document["metadata"]["annotations"]["cert-manager.io/inject-ca-from"]
+        metadata = every["Certificate"]["metadata"]
+        assert source == f"{metadata['namespace']}/{metadata['name']}"
+    pod = every["Deployment"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    (volume,) = [v for v in pod["volumes"] if v["name"] == "tls"]
+    assert volume["secret"]["secretName"] == spec["secretName"]
+    (mount,) = [m for m in container["volumeMounts"] if m["name"] == "tls"]
+    arguments = container["args"]
+    for option, file in (("--tls-cert", "tls.crt"), ("--tls-key", "tls.key")):
+        assert arguments[arguments.index(option) + 1] == f"{mount['mountPath']}/{file}"
+    assert "--certificates" not in arguments
+
+
+def test_a_cluster_issuer_needs_no_kind() -> None:
+    (found,) = [d for d in workload(replace(INSIDE, issuer="ours")) if d["kind"] == "Certificate"]
+    assert found["spec"]["issuerRef"]["kind"] == "ClusterIssuer"
 
 
 def test_the_gates_pod_keeps_to_the_restricted_profile() -> None:
