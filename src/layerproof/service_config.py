@@ -9,6 +9,7 @@ networks:
   - {cidr: 10.0.0.0/8, name: office}
 geoip: /usr/share/GeoIP/GeoLite2-Country.mmdb
 forwardedAddresses: [registry.example:5000]
+allowedRegistries: [registry.example:5000, docker.io]
 retention: {events: 400d, verdicts: 90d, jobs: 30d, images: 365d}
 requestsPerSecond: 5000
 oidc:
@@ -100,6 +101,7 @@ class ServiceConfig:
     forwarded_addresses: frozenset[str] = (
         frozenset()
     )  # registries behind a proxy that names clients
+    allowed_registries: frozenset[str] = frozenset()  # that operators may name; empty: any
     keep: Keep = field(default_factory=Keep)
     requests_per_second: int = 5000  # of one caller, in one process
     oidc: Oidc | None = None
@@ -149,6 +151,7 @@ class _Reader(Nodes):
                 "networks",
                 "geoip",
                 "forwardedAddresses",
+                "allowedRegistries",
                 "retention",
                 "requestsPerSecond",
                 "oidc",
@@ -158,7 +161,9 @@ class _Reader(Nodes):
         )
         geoip = self._text(keys, "geoip", "the path of an mmdb file", "")
         forwarded = self.items(keys, "forwardedAddresses", _MOST_REGISTRIES, _check_host)
+        allowed = self.items(keys, "allowedRegistries", _MOST_REGISTRIES, _check_host)
         return ServiceConfig(
+            allowed_registries=frozenset(allowed),
             registries=self._registries(keys),
             networks=tuple(self._all(keys, "networks", _MOST_NETWORKS, self._network)),
             geoip=Path(geoip) if geoip else None,

@@ -19,6 +19,7 @@ networks:
   - {cidr: 10.0.0.0/8, name: office}
 geoip: /usr/share/GeoIP/GeoLite2-Country.mmdb
 forwardedAddresses: [registry.example:5000]
+allowedRegistries: [registry.example:5000, docker.io]
 retention: {events: 400d, images: forever}
 requestsPerSecond: 50
 oidc:
@@ -38,6 +39,7 @@ def test_a_whole_file_is_read() -> None:
     )
     assert (look.interval, look.polled.newest_tags) == (timedelta(minutes=5), 3)
     assert found.forwarded_addresses == {"registry.example:5000"}
+    assert found.allowed_registries == {"registry.example:5000", "docker.io"}
     assert found.keep.events == timedelta(days=400)
     assert found.keep.images is None
     assert found.requests_per_second == 50
@@ -73,6 +75,8 @@ OIDC = "oidc: {issuer: 'https://i.example', clientId: c, redirectUrl: 'https://x
         ("networks: [{cidr: 10.0.0.1/8, name: x}]", "1:19", "no network"),
         ("networks: [{cidr: 10.0.0.0/8}]", "1:12", "name is missing"),
         ("forwardedAddresses: []", "1:21", "list of 1 to"),
+        ("allowedRegistries: []", "1:20", "list of 1 to"),
+        ("allowedRegistries: ['*.example']", "1:21", "no registry"),
         ("forwardedAddresses: ['*']", "1:22", "no registry"),
         ("retention: {events: 5}", "1:21", "period"),
         ("requestsPerSecond: 0", "1:20", "whole number"),

@@ -38,13 +38,13 @@ PUBLIC = {("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/api/v1/openapi.json
 class World:
     """A service on fakes, with a token of each role."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, config: ServiceConfig | None = None) -> None:
         clock = SystemClock()
         index, ledger, queue = MemoryIndex(), MemoryLedger(), MemoryQueue(clock)
         self.index, self.ledger, self.queue = index, ledger, queue
         service = Service(
             settings=settings({"LAYERPROOF_INDEX": str(folder / "index.db")}),
-            config=ServiceConfig(),
+            config=config or ServiceConfig(),
             stores=Stores(index, ledger, queue),
             intake=Intake(index, queue, clock),
             clock=clock,
@@ -109,6 +109,32 @@ def test_every_route_of_the_application_is_described(world: World) -> None:
     for route in _routes(world.app):
         for method in route.methods or ():
             assert (method, route.path) in described or method == "HEAD", route.path
+
+
+@pytest.mark.parametrize("path", ["/images", "/quarantine"])
+@pytest.mark.parametrize(
+    ("reference", "status"),
+    [
+        ("docker://registry.example/team/app:1", 202),
+        ("registry.example/team/app@" + DIGEST, 202),
+        ("docker://169.254.169.254:80/latest/meta-data:1", 403),
+        ("docker://registry.example:5000/team/app:1", 403),
+        ("docker://registry.example.evil.example/team/app:1", 403),
+        ("alpine", 403),
+    ],
+)
+def test_an_operator_sends_the_service_to_no_registry_that_is_not_allowed(
+    tmp_path: Path, path: str, reference: str, status: int
+) -> None:
+    world = World(tmp_path, ServiceConfig(allowed_registries=frozenset({REGISTRY})))
+    with TestClient(world.app) as client:
+        answer = client.post(
+            f"/api/v1{path}", json={"reference": reference}, headers=world.headers(Role.OPERATOR)
+        )
+    assert answer.status_code == status, answer.text
+    assert bool(world.queue.counts()) is (status == 202)
+    if status == 403:
+        assert answer.json()["code"] == "registry-not-allowed"
 
 
 @pytest.mark.parametrize("role", list(Role))

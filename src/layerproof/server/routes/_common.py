@@ -7,9 +7,15 @@ from typing import Annotated
 
 from fastapi import Depends, Path, Request
 
-from layerproof.errors import ImageNotFoundError, LayerproofError, ManifestError
+from layerproof.errors import (
+    ImageNotFoundError,
+    LayerproofError,
+    ManifestError,
+    ReferenceSyntaxError,
+)
 from layerproof.model.access import BEGUN, Role
 from layerproof.model.digest import ChainId, Digest
+from layerproof.model.reference import DOCKER, Reference, parse_reference
 from layerproof.server.auth import Principal, address_of, needs
 from layerproof.server.problems import Problem
 from layerproof.server.service import Service
@@ -48,6 +54,26 @@ def chain_id(text: str) -> ChainId:
 def missing(what: str, where: str, remedy: str) -> ImageNotFoundError:
     """That there is no such thing."""
     return ImageNotFoundError(f"there is no such {what}", where=where, remedy=remedy)
+
+
+def of_registry(service: Service, text: str) -> Reference:
+    """An image that the service may be sent for: an operator who names one makes it connect to
+    that host. Raises ReferenceSyntaxError, Problem."""
+    reference = parse_reference(text)
+    if reference.transport != DOCKER:
+        raise ReferenceSyntaxError(
+            "the service reads images of registries only",
+            where=text[:200],
+            remedy="push it, and name it docker://HOST/NAME:TAG",
+        )
+    allowed = service.config.allowed_registries
+    if allowed and reference.host not in allowed:
+        raise Problem(
+            403, "registry-not-allowed", "the service does not read images of this registry",
+            where=reference.host,
+            remedy="see `allowedRegistries` in the service's file",
+        )  # fmt: skip
+    return reference
 
 
 @dataclass(slots=True)

@@ -8,9 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from layerproof.engine.intake import index_job
 from layerproof.engine.lookup import find_image
 from layerproof.engine.view import view_image
-from layerproof.errors import ImageNotFoundError, ReferenceSyntaxError
+from layerproof.errors import ImageNotFoundError
 from layerproof.model.job import Priority
-from layerproof.model.reference import DOCKER, parse_reference
 from layerproof.report.documents import image_document
 from layerproof.report.service_documents import accepted_document, image_summary, page_document
 from layerproof.server.openapi import one, page
@@ -22,6 +21,7 @@ from layerproof.server.routes._common import (
     Viewer,
     audited,
     missing,
+    of_registry,
 )
 
 router = APIRouter(tags=["images"])
@@ -87,13 +87,7 @@ def index_image(
     service: The, request: Request, response: Response, principal: Operator, body: IndexRequest
 ) -> dict[str, Any]:
     """Queue an image of a registry: index it, and judge it."""
-    reference = parse_reference(body.reference)
-    if reference.transport != DOCKER:
-        raise ReferenceSyntaxError(
-            "the service reads images of registries only",
-            where=body.reference[:200],
-            remedy="push it, and name it docker://HOST/NAME:TAG",
-        )
+    reference = of_registry(service, body.reference)
     text = str(reference)
     turn = str(reference.digest) if reference.digest else text
     with audited(service, request, principal, "image.index", text):

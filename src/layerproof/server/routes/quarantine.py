@@ -6,14 +6,12 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from layerproof.engine.pull import release
-from layerproof.errors import ReferenceSyntaxError
 from layerproof.model.job import Priority, Wanted
-from layerproof.model.reference import DOCKER, parse_reference
 from layerproof.report.documents import withdrawal_document
 from layerproof.report.service_documents import accepted_document, page_document
 from layerproof.server.child import PULL
 from layerproof.server.openapi import one, page
-from layerproof.server.routes._common import IdText, Operator, The, Viewer, audited
+from layerproof.server.routes._common import IdText, Operator, The, Viewer, audited, of_registry
 from layerproof.server.routes.trust import Because
 
 router = APIRouter(tags=["quarantine"])
@@ -40,13 +38,7 @@ def list_withdrawals(service: The, _: Viewer) -> dict[str, Any]:
 @router.post("/quarantine", status_code=202, responses=one("Accepted", status=202))
 def pull(service: The, request: Request, principal: Operator, body: PullRequest) -> dict[str, Any]:
     """Queue a pull: fetch what is not trusted of an image into quarantine, and refuse it."""
-    reference = parse_reference(body.reference)
-    if reference.transport != DOCKER:
-        raise ReferenceSyntaxError(
-            "the service reads images of registries only",
-            where=body.reference[:200],
-            remedy="name it docker://HOST/NAME:TAG",
-        )
+    reference = of_registry(service, body.reference)
     arguments = {
         "reference": str(reference),
         "by": principal.name,
