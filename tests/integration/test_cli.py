@@ -334,3 +334,31 @@ def test_reader_that_has_enough_ends_with_141_and_no_complaint(
     )
     os.close(writer)
     assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.parametrize("by", ["option", "variable"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "gate docker serve",
+        "gate containerd serve",
+        "gate kubernetes serve --listen 127.0.0.1:0",
+        "gate registry serve --upstream http://127.0.0.1:1 --listen 127.0.0.1:0",
+        "watch docker --once",
+        "watch containerd --once",
+        "worker",
+        "serve --listen 127.0.0.1:0",
+    ],
+)
+def test_what_decides_by_an_index_of_its_own_does_not_pass_over_a_service_that_is_named(
+    run: Run, monkeypatch: pytest.MonkeyPatch, command: str, by: str
+) -> None:
+    words = command.split()
+    if by == "option":
+        words += ["--server", "https://layerproof.example"]
+    else:
+        monkeypatch.setenv("LAYERPROOF_SERVER", "https://layerproof.example")
+    result = run(*words)
+    assert result.code == 2, result.err
+    assert "--server" in result.err
+    assert "--index" in result.err

@@ -69,17 +69,22 @@ class App:
     def index(self) -> Index:
         """The layer index, opened once. Raises UsageError for a command that a service cannot be
         asked for."""
+        self.without_service()
+        if self._index is None:
+            from layerproof.wiring import open_index
+
+            self._index = open_index(self.settings)
+        return self._index
+
+    def without_service(self) -> None:
+        """For a command that needs an index itself. Raises UsageError for one that names a service:
+        it would go unasked."""
         if self.settings.server:
             raise UsageError(
                 "this command needs an index, and cannot be asked of a service",
                 where="--server",
                 remedy="leave out --server and LAYERPROOF_SERVER, or name the database: --index",
             )
-        if self._index is None:
-            from layerproof.wiring import open_index
-
-            self._index = open_index(self.settings)
-        return self._index
 
     @property
     def ledger(self) -> Ledger:

@@ -136,6 +136,7 @@ def _run(
     from layerproof.wiring import extra
 
     extra("uvicorn", "structlog", "prometheus_client")
+    app.without_service()
     app.use("LAYERPROOF_POLICY", policy)
     app.use("LAYERPROOF_SERVICE_CONFIG", config)
     os.environ.update(app.given)  # for the processes that are started

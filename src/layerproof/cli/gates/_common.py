@@ -40,6 +40,7 @@ def prepared(app: App, policy: Path | None, config: Path | None) -> ServiceConfi
     from layerproof.wiring import extra
 
     extra("uvicorn", "structlog", "prometheus_client")
+    app.without_service()
     use(app, policy, config)
     os.environ.update(app.given)  # for the processes that are started
     from layerproof.service_config import load_service_config
@@ -55,6 +56,7 @@ def use(app: App, policy: Path | None, config: Path | None) -> None:
 
 def service_environment(app: App) -> dict[str, str]:
     """What a gate's service must know: our own settings, wherever they came from."""
+    app.without_service()
     names = {name: value for name, value in os.environ.items() if name.startswith("LAYERPROOF_")}
     names.pop("LAYERPROOF_TOKEN", None)
     found = {**names, **app.given}

@@ -75,6 +75,7 @@ def serve(
     from layerproof.wiring import extra
 
     extra("uvicorn", "starlette", "structlog", "prometheus_client")
+    app.without_service()
     app.use("LAYERPROOF_TLS_CERT", tls_cert)
     app.use("LAYERPROOF_TLS_KEY", tls_key)
     app.use("LAYERPROOF_POLICY", policy)

@@ -87,6 +87,7 @@ def serve(
     if insecure:
         known = os.environ.get("LAYERPROOF_INSECURE_REGISTRIES", "")
         app.use("LAYERPROOF_INSECURE_REGISTRIES", ",".join(filter(None, (known, host))))
+    app.without_service()
     app.use("LAYERPROOF_TLS_CERT", tls_cert)
     app.use("LAYERPROOF_TLS_KEY", tls_key)
     app.use("LAYERPROOF_POLICY", policy)
