@@ -54,7 +54,11 @@ def snippet(folder: Path) -> str:
 def build_client(socket: Path, *, fail_open: bool, interpreter: str = sys.executable) -> bytes:
     """The verifier's bytes: compiled where there is a compiler, else a script. Raises UsageError
     for a path that no socket can have."""
-    if len(os.fsencode(socket)) > 100 or not str(socket).isprintable() or '"' in str(socket):
+    if (
+        len(os.fsencode(socket)) > 100
+        or not str(socket).isprintable()
+        or set(str(socket)) & set('"\\')
+    ):
         raise UsageError("no path for a socket", where=str(socket), remedy="name a shorter path")
     compiler = shutil.which("cc")
     if compiler is not None:
@@ -65,7 +69,7 @@ def build_client(socket: Path, *, fail_open: bool, interpreter: str = sys.execut
     return (
         source.replace("@PYTHON@", interpreter)
         .replace("@OPEN@", str(fail_open))
-        .replace("@SOCKET@", repr(str(socket)))
+        .replace("@SOCKET@", repr(text))
         .encode()
     )
 
