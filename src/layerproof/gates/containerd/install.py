@@ -69,7 +69,7 @@ def build_client(socket: Path, *, fail_open: bool, interpreter: str = sys.execut
     return (
         source.replace("@PYTHON@", interpreter)
         .replace("@OPEN@", str(fail_open))
-        .replace("@SOCKET@", repr(text))
+        .replace("@SOCKET@", repr(str(socket)))
         .encode()
     )
 
