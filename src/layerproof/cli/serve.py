@@ -53,6 +53,7 @@ def command(
     """
     import os
 
+    app.without_service()
     from layerproof.wiring import extra
 
     extra("fastapi", "uvicorn", "structlog", "prometheus_client")
@@ -64,7 +65,6 @@ def command(
     from layerproof.server.run import Certificate, bind, own_slots, serve
     from layerproof.service_config import load_service_config
 
-    app.without_service()
     loaded = load_service_config(app.settings.service_config)
     Certificate.of(app.settings)  # first, so that it does not say that it listens, and end
     sockets = bind(app.settings.listen)

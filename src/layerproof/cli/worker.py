@@ -27,6 +27,7 @@ def command(app: App, slots: int, config: Path | None, log_json: bool) -> int:
     \b
     layerproof worker --index postgresql://layerproof@db.example/layerproof --slots 2
     """
+    app.without_service()
     from layerproof.wiring import extra
 
     extra("structlog", "prometheus_client", "uvicorn", "fastapi")
@@ -36,7 +37,6 @@ def command(app: App, slots: int, config: Path | None, log_json: bool) -> int:
     from layerproof.service_config import load_service_config
 
     logs.configure(as_json=log_json)
-    app.without_service()
     loaded = load_service_config(app.settings.service_config)
     if not app.quiet and not app.json:
         click.echo("working; end it with SIGTERM: jobs that run wait again", err=True)
