@@ -52,7 +52,7 @@ class PackageScripts:
             return
         packages: dict[tuple[str, bytes], list[PackageScript]] = {}
         for script in layer.scripts:
-            where = script.path if script.kind.startswith(("npm:", "pth", "custom")) else b""
+            where = script.path if _stands_alone(script) else b""
             packages.setdefault((script.package, where), []).append(script)
         ordered = [
             packages[key]
@@ -73,12 +73,13 @@ class PackageScripts:
     ) -> Finding:
         unknown = [script for script in scripts if script.sha256 not in known]
         kinds = ", ".join(sorted({show_text(script.kind, 60) for script in unknown}))
+        where = f", in {show_path(unknown[0].path)}" if _stands_alone(unknown[0]) else ""
         return Finding(
             rule=self.id,
             status=Status.FAIL,
             severity=self.severity,
             message=f"the package {show_text(scripts[0].package, 100)} brings scripts that no "
-            f"trusted layer has: {kinds}",
+            f"trusted layer has: {kinds}{where}",
             remedy="read them in the package; then trust an image that has them, or list their "
             "sha256 in the policy: rules.package-script.known",
             position=layer.layer.position,
@@ -114,3 +115,8 @@ class PackageScripts:
                 "packages": [show_text(scripts[0].package) for scripts in packages[:MAX_FINDINGS]],
             },
         )
+
+
+def _stands_alone(script: PackageScript) -> bool:
+    """Whether a package of its name may lie in several places, each judged by itself."""
+    return script.kind.startswith(("npm:", "pth", "custom"))
