@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from layerproof.cli.app import App
 from layerproof.cli.main import run as run_cli
 from layerproof.model.image import Platform
 from layerproof.oci.manifest import host_platform
@@ -362,3 +363,11 @@ def test_what_decides_by_an_index_of_its_own_does_not_pass_over_a_service_that_i
     assert result.code == 2, result.err
     assert "--server" in result.err
     assert "--index" in result.err
+
+
+def test_an_option_wins_though_the_settings_were_looked_at_before(tmp_path: Path) -> None:
+    """As gates do, which first look whether a service is named."""
+    app = App()
+    app.without_service()
+    app.use("LAYERPROOF_POLICY", tmp_path / "policy.yaml")
+    assert app.settings.policy == tmp_path / "policy.yaml"

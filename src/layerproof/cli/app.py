@@ -52,9 +52,10 @@ class App:
         return settings({**os.environ, **self.given})
 
     def use(self, variable: str, value: object) -> None:
-        """An option that was given wins over its variable. Call it before the settings are used."""
+        """An option that was given wins over its variable. Call it before anything is opened."""
         if value is not None:
             self.given[variable] = str(value)
+            self.__dict__.pop("settings", None)  # whoever looked before saw them without it
 
     @property
     def remote(self) -> Client | None:

@@ -1,9 +1,14 @@
 """Structured logs: one JSON object a line on standard error. No log line holds a token, a password
-or a request's body; addresses and names that others chose are cut and stay on one line."""
+or a request's body; addresses and names that others chose are cut and stay on one line.
+
+A log that cannot be written, because its disk is full or nobody reads it, costs that line and
+nothing else: what is logged was done or decided already.
+"""
 
 import logging
 import sys
 from collections.abc import Mapping, MutableMapping
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -23,7 +28,7 @@ def configure(*, as_json: bool) -> None:
             _bounded,
             render,
         ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=lambda *_: _Lines(sys.stderr),
         cache_logger_on_first_use=True,
     )
     # Libraries: warnings and worse, in the same form.
@@ -35,6 +40,18 @@ def configure(*, as_json: bool) -> None:
 def logger() -> Any:
     """The service's logger."""
     return structlog.get_logger("layerproof")
+
+
+class _Lines(structlog.PrintLogger):
+    """Writes what can be written."""
+
+    def msg(self, message: str) -> None:
+        """One line."""
+        with suppress(OSError, ValueError):  # ValueError: it was closed
+            super().msg(message)
+
+    log = debug = info = warn = warning = msg
+    fatal = failure = err = error = critical = exception = msg
 
 
 def _bounded(_: Any, __: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
