@@ -109,6 +109,12 @@ class Answer:
         return self.decision is not Decision.REFUSE
 
     @property
+    def notable(self) -> bool:
+        """Whether it is more than a plain admission: somebody is told of it. What came in only
+        because nobody could be asked is looked for afterwards."""
+        return self.decided is not Decision.ADMIT or self.cause is Cause.UNAVAILABLE
+
+    @property
     def would_refuse(self) -> bool:
         """Whether only the mode lets it pass."""
         return self.admitted and self.decided is Decision.REFUSE

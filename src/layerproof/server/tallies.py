@@ -15,7 +15,6 @@ from layerproof.engine.ports import Clock
 from layerproof.errors import IndexUnavailableError
 from layerproof.model.facts import Context
 from layerproof.model.gate import Answer, Tally
-from layerproof.model.verdict import Decision
 
 MOST_KEPT = 10_000
 FLUSH_SECONDS = 2.0
@@ -39,7 +38,7 @@ class Tallies:
 
     def note(self, context: Context, answer: Answer) -> None:
         """Count one."""
-        plain = answer.decided is Decision.ADMIT  # of these, only how many matters
+        plain = not answer.notable  # of these, only how many matters
         reference = "" if plain else answer.reference
         reason = "" if plain else answer.reason
         where = (context.gate, context.host or "", context.namespace or "")

@@ -20,7 +20,6 @@ from layerproof.model.digest import Digest
 from layerproof.model.facts import Context
 from layerproof.model.gate import Answer, Question
 from layerproof.model.reference import parse_name
-from layerproof.model.verdict import Decision
 
 MOST_QUESTION = 192 * 1024
 MOST_ANSWER = 8 * 1024  # containerd reads 32 KiB
@@ -66,7 +65,7 @@ class Verifier:
         except LayerproofError as error:
             answer = self._decider.forbid(self._context, error.message, error.remedy, name)
         self._decider.note(self._context, answer)
-        if answer.decided is not Decision.ADMIT:
+        if answer.notable:
             self._tell(self._context, name, answer)
         return answer
 

@@ -114,7 +114,7 @@ class Plugin:
         except LayerproofError as error:
             answer = self._decider.unavailable(context, "", str(error), error.remedy)
         self._decider.note(context, answer)
-        if answer.decided is not Decision.ADMIT:
+        if answer.notable:
             self._tell(context, call, answer)
         return answer
 

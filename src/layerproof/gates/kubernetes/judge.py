@@ -97,7 +97,7 @@ class Judge:
         context = Context(GATE, namespace)
         answer = self._decider.forbid(context, str(error), error.remedy, target)
         self._decider.note(context, answer)
-        if answer.decided is not Decision.ADMIT:
+        if answer.notable:
             self._tell(context, target, answer)
         return answer
 
@@ -118,7 +118,7 @@ class Judge:
         if not asked.dry_run:
             for item in ruled:
                 self._decider.note(asked.context, item.answer)
-                if item.answer.decided is not Decision.ADMIT:
+                if item.answer.notable:
                     self._tell(asked.context, asked.target, item.answer)
         return ruled
 

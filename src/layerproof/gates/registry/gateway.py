@@ -222,7 +222,7 @@ class Gateway:
 
     def _noted(self, what: str, answer: Answer) -> None:
         self._decider.note(self._context, answer)
-        if answer.decided is not Decision.ADMIT:
+        if answer.notable:
             self._tell(self._context, what, answer)
 
     def _corrupt(self, name: str, found: Fetched, error: Exception, where: str) -> None:
